@@ -1,0 +1,170 @@
+//! Ewald site energies with an a-priori error bound.
+//!
+//! The energy of site `i` is `q_i phi_i / 2`, with the potential `phi_i` of all other charges,
+//! their images and a uniform background that neutralizes the cell, so that site energies sum to
+//! the total energy per cell. The convention (conducting surroundings) is that of P. P. Ewald,
+//! Ann. Phys. 369, 253 (1921), doi:10.1002/andp.19213690304, and for the background that of
+//! M. Leslie and M. J. Gillan, J. Phys. C 18, 973 (1985), doi:10.1088/0022-3719/18/5/005.
+
+mod erfc;
+mod parameters;
+mod real;
+mod reciprocal;
+
+use std::f64::consts::PI;
+
+use crate::batch::{Crystal, CrystalBatch, map_sites};
+use crate::error::{BatchError, CrystalError};
+use crate::neighbors::NeighborGrid;
+use parameters::{ChargeSums, Parameters};
+use real::Potential;
+
+/// `e^2 / (4 pi epsilon_0)` in eV angstrom (CODATA 2018).
+pub const COULOMB_CONSTANT: f64 = 14.399_645_478_425_668;
+
+/// Accuracies that may be asked for.
+const ACCURACIES: [f64; 2] = [1e-14, 0.1];
+
+/// Rounding errors of a site energy over machine epsilon and the sum of its absolute terms: an
+/// estimate, several times what changing alpha at the highest accuracy shows.
+const ROUNDING: f64 = 16.0;
+
+/// Energies of one crystal in eV.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ewald {
+    /// (n_sites,) real-space, reciprocal, self and background part of each site energy.
+    pub parts: Vec<[f64; 4]>,
+    /// (n_sites,) their sums.
+    pub site_energies: Vec<f64>,
+    /// Sum of the site energies.
+    pub total_energy: f64,
+    /// Bound on the error of any site energy.
+    pub error_bound: f64,
+    /// Charge of the cell in units of e.
+    pub net_charge: f64,
+}
+
+/// Ewald site energies of each crystal.
+///
+/// `accuracy` is relative to the mean square charge at the mean distance of the charges. `alpha`
+/// (1/angstrom) replaces the splitting parameter that would cost the least.
+pub fn ewald_site_energies(
+    batch: &CrystalBatch<'_>,
+    accuracy: f64,
+    alpha: Option<f64>,
+) -> Result<Vec<Result<Ewald, CrystalError>>, BatchError> {
+    let [smallest, largest] = ACCURACIES;
+    if !(smallest..=largest).contains(&accuracy) {
+        return Err(BatchError::Parameter {
+            parameter: "accuracy",
+            found: accuracy,
+            expected: "a relative error from 1e-14 to 0.1",
+        });
+    }
+    if let Some(found) = alpha.filter(|alpha| !(*alpha > 0.0 && alpha.is_finite())) {
+        return Err(BatchError::Parameter {
+            parameter: "alpha",
+            found,
+            expected: "a positive number of 1/angstrom",
+        });
+    }
+    Ok(batch.par_map(|_, crystal| crystal_energies(crystal, accuracy, alpha)))
+}
+
+fn crystal_energies(
+    crystal: &Crystal<'_>,
+    accuracy: f64,
+    alpha: Option<f64>,
+) -> Result<Ewald, CrystalError> {
+    if crystal.pbc != [true; 3] {
+        return Err(CrystalError::NotPeriodic { pbc: crystal.pbc });
+    }
+    let charges = site_charges(crystal)?;
+    let n = crystal.n_sites();
+    let net_charge: f64 = charges.iter().sum();
+    let stands_for = crystal.representatives();
+    let is_charged = |site: &usize| charges[*site] != 0.0;
+    let (targets, others): (Vec<usize>, Vec<usize>) = (0..n)
+        .filter(is_charged)
+        .partition(|site| stands_for[*site] == *site);
+    if targets.is_empty() {
+        return Ok(Ewald {
+            parts: vec![[0.0; 4]; n],
+            site_energies: vec![0.0; n],
+            total_energy: 0.0,
+            error_bound: 0.0,
+            net_charge,
+        });
+    }
+    let sums = ChargeSums {
+        n_charged: (targets.len() + others.len()) as f64,
+        n_distinct: targets.len() as f64,
+        absolute: charges.iter().map(|q| q.abs()).sum(),
+        largest: charges.iter().fold(0.0, |most, q| q.abs().max(most)),
+        squared: charges.iter().map(|q| q * q).sum(),
+    };
+    let parameters = Parameters::new(&crystal.lattice, &sums, accuracy, alpha)?;
+    let alpha = parameters.alpha;
+
+    let grid = NeighborGrid::new(crystal, parameters.r_cut);
+    let real = map_sites(targets.len(), crystal.is_large(), |target| {
+        real::potential(&grid, &charges, targets[target], alpha)
+    });
+    let real = real.into_iter().collect::<Result<Vec<Potential>, _>>()?;
+
+    let sources = targets.iter().chain(&others);
+    let sources = reciprocal::Charges {
+        frac_coords: sources.clone().map(|&s| crystal.frac_coords[s]).collect(),
+        charges: sources.map(|&site| charges[site]).collect(),
+        n_targets: targets.len(),
+    };
+    let reciprocal = reciprocal::potentials(
+        &crystal.lattice,
+        &sources,
+        alpha,
+        parameters.k_cut,
+        crystal.is_large(),
+    );
+
+    let self_factor = -2.0 * alpha / PI.sqrt();
+    let background = -PI * net_charge / (crystal.lattice.volume() * alpha * alpha);
+    let mut parts = vec![[0.0; 4]; n];
+    let mut rounding = 0.0_f64;
+    for (&site, (real, reciprocal)) in targets.iter().zip(real.iter().zip(&reciprocal)) {
+        let charge = charges[site];
+        let half = 0.5 * COULOMB_CONSTANT * charge;
+        let own = self_factor * charge;
+        parts[site] = [real.value, reciprocal.value, own, background].map(|phi| half * phi);
+        let magnitude = real.magnitude + reciprocal.magnitude + own.abs() + background.abs();
+        rounding = rounding.max(ROUNDING * f64::EPSILON * half.abs() * magnitude);
+    }
+    for site in others {
+        parts[site] = parts[stands_for[site]];
+    }
+    let site_energies: Vec<f64> = parts.iter().map(|parts| parts.iter().sum()).collect();
+    Ok(Ewald {
+        total_energy: site_energies.iter().sum(),
+        site_energies,
+        parts,
+        error_bound: parameters.truncation + rounding,
+        net_charge,
+    })
+}
+
+/// Mean charge of each site.
+fn site_charges(crystal: &Crystal<'_>) -> Result<Vec<f64>, CrystalError> {
+    let charge = |site| {
+        let species = crystal.species(site);
+        let occupancies = &crystal.occupancies[species.clone()];
+        let states = &crystal.oxidation_states[species];
+        if states.iter().any(|state| state.is_nan()) {
+            return Err(CrystalError::MissingOxidationStates { site });
+        }
+        if states.iter().any(|state| state.is_infinite()) {
+            let array = "oxidation_states";
+            return Err(CrystalError::NotFinite { array, site });
+        }
+        Ok(occupancies.iter().zip(states).map(|(x, q)| x * q).sum())
+    };
+    (0..crystal.n_sites()).map(charge).collect()
+}
