@@ -1,0 +1,119 @@
+"""Electrostatic energies of sites by Ewald's method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyhpc import _kernels
+from pyhpc.kernels.result import KernelResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pyhpc.crystals import CrystalBatch
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Ewald(KernelResult):
+    """Electrostatic energies of point charges in eV.
+
+    Attributes
+    ----------
+    site_energies : array, shape (n_sites,), float64
+        Energy ``q_i phi_i / 2`` of each site, so that those of a crystal sum to its total energy.
+    total_energies : array, shape (n_crystals,), float64
+        Energy of each crystal, per cell.
+    error_bounds : array, shape (n_crystals,), float64
+        No site energy of the crystal is further than this from the exact one of the given lattice,
+        coordinates and charges: a rigorous bound on what the cutoffs leave out, plus an estimate
+        of rounding errors (about 1e-14 of the energies). The error of a total energy is at most
+        the number of its sites times this. Where sites are declared the same by symmetry, what
+        their coordinates deviate from it is not included.
+    net_charges : array, shape (n_crystals,), float64
+        Charge of each cell in units of e. Where it is not 0, the energies include the uniform
+        background that neutralizes the cell.
+    real_energies, reciprocal_energies, self_energies, background_energies : array, optional
+        Parts of the site energies, each of shape (n_sites,), if they were asked for. The first
+        three depend on how the sum was split, and the background does too.
+    """
+
+    site_energies: NDArray[np.float64]
+    total_energies: NDArray[np.float64]
+    error_bounds: NDArray[np.float64]
+    net_charges: NDArray[np.float64]
+    real_energies: NDArray[np.float64] | None = None
+    reciprocal_energies: NDArray[np.float64] | None = None
+    self_energies: NDArray[np.float64] | None = None
+    background_energies: NDArray[np.float64] | None = None
+
+
+def ewald_site_energies(
+    batch: CrystalBatch,
+    accuracy: float = 1e-8,
+    *,
+    alpha: float | None = None,
+    parts: bool = False,
+    threads: int | None = None,
+) -> Ewald:
+    r"""Compute the electrostatic energy of each site of crystals of point charges.
+
+    A site carries the mean charge of its species, the sum of occupancy times oxidation state.
+    Sites that share an ``asymmetric_index`` (and their charges) are computed once.
+
+    Parameters
+    ----------
+    batch : CrystalBatch
+        Crystals to treat, with an oxidation state for each species.
+    accuracy : float, default 1e-8
+        Largest error of any site energy, relative to the energy of the mean square charge at the
+        mean distance of the charges, ``k_e <q^2> (n / V)^(1/3)``, which is about the magnitude of
+        a site energy. From 1e-14 to 0.1.
+    alpha : float, optional
+        Splitting parameter in 1/angstrom; by default the one that costs least. The energies do not
+        depend on it, beyond their errors.
+    parts : bool, default False
+        Whether to return the parts of the site energies too.
+    threads : int, optional
+        Number of threads.
+
+    Returns
+    -------
+    Ewald
+        Energies in eV; NaN for a crystal that fails. Crystals without any charge have energies of
+        exactly 0.
+
+    Raises
+    ------
+    BatchError
+        If the batch is malformed or a parameter makes no sense.
+
+    Notes
+    -----
+    With the charges :math:`q_j` in units of e, the energy of site :math:`i` is
+
+    .. math::
+        E_i = \frac{k_e q_i}{2} \Bigl[ \sum_{j, \mathbf{L}}'
+        \frac{q_j \operatorname{erfc}(\alpha r)}{r}
+        + \frac{4 \pi}{V} \sum_{\mathbf{k} \ne 0} \frac{e^{-k^2 / 4 \alpha^2}}{k^2}
+        \operatorname{Re} S^*(\mathbf{k}) e^{i \mathbf{k} \mathbf{r}_i}
+        - \frac{2 \alpha q_i}{\sqrt{\pi}} - \frac{\pi Q}{V \alpha^2} \Bigr]
+
+    with :math:`k_e = e^2 / 4 \pi \epsilon_0` = 14.3996454784 eV angstrom (CODATA 2018) [1]_. The
+    last term is the background of a cell of charge Q [2]_. Energies are those of
+    ``EwaldSummation.get_site_energy`` of pymatgen, except in a charged cell, where pymatgen has
+    the background in the total energy only.
+
+    A crystal fails with status ``missing_oxidation_states``, ``not_periodic`` (in all three
+    directions), ``coincident_sites`` (two charged sites closer than 0.01 angstrom; alternatives of
+    a disordered site at larger distances interact with their mean charges) or
+    ``too_many_ewald_terms`` (which a sensible ``alpha`` avoids).
+
+    References
+    ----------
+    .. [1] P. P. Ewald, Ann. Phys. 369, 253 (1921), doi:10.1002/andp.19213690304.
+    .. [2] M. Leslie and M. J. Gillan, J. Phys. C: Solid State Phys. 18, 973 (1985),
+       doi:10.1088/0022-3719/18/5/005.
+    """
+    return Ewald(**_kernels.ewald_site_energies(batch, accuracy, alpha, parts, threads))
