@@ -1,0 +1,121 @@
+"""The commit of a shard: part and ledger first, then the manifest that makes them count."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from pyhpc.errors import PyhpcError
+from pyhpc.records import Outcome
+from pyhpc.shards.files import create, digest, store, to_json
+from pyhpc.shards.ledger import count, count_outcomes
+from pyhpc.shards.parquet import encode_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from pyhpc.shards.output import Output
+    from pyhpc.shards.plan import Plan
+
+Manifest = dict[str, Any]
+"""Content of a manifest: plan, shard, the two files with hash, size and rows, and the counts."""
+
+
+def read_manifest(output: Output, plan: Plan, index: int) -> Manifest | None:
+    """Read the manifest of a shard; None where the shard is not done.
+
+    Raises
+    ------
+    PyhpcError
+        If the manifest is damaged or belongs to another plan.
+    """
+    path = output.manifest(index)
+    try:
+        manifest: Manifest = json.loads(path.read_bytes())
+        named = manifest["plan"], manifest["shard"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError):
+        raise PyhpcError(
+            f"manifest {path} is damaged", f"Call: pyhpc verify --repair {output.path}"
+        ) from None
+    if named != (plan.sha256, index):
+        raise PyhpcError(
+            f"manifest {path} belongs to another plan or shard",
+            f"Call: pyhpc verify --repair {output.path}",
+        )
+    return manifest
+
+
+def describe_file(path: Path, data: bytes | memoryview, rows: int) -> dict[str, Any]:
+    """Entry of a manifest for a Parquet file."""
+    return {"name": path.name, "bytes": len(data), "sha256": digest(data), "rows": rows}
+
+
+def build_manifest(
+    plan: Plan, index: int, part: dict[str, Any], ledger: dict[str, Any], table: pa.Table
+) -> Manifest:
+    """Make a manifest from the entries of the two files and the table of the ledger."""
+    return {
+        "plan": plan.sha256,
+        "shard": index,
+        "records": table.num_rows,
+        "part": part,
+        "ledger": ledger,
+        **count(table),
+    }
+
+
+def commit(
+    output: Output, plan: Plan, index: int, part: pa.Table, ledger: pa.Table, attempt: str
+) -> Manifest:
+    """Commit a shard, unless another attempt was faster: the first wins, and is what counts.
+
+    Returns
+    -------
+    dict
+        The manifest that counts.
+    """
+    with_row = ledger.num_rows - count_outcomes(ledger)[Outcome.QUARANTINED]
+    if ledger.num_rows != plan.shards[index].records or part.num_rows != with_row:
+        raise RuntimeError(
+            f"shard {index} has {plan.shards[index].records} records, but its ledger "
+            f"{ledger.num_rows} rows, of which {with_row} should be in the part, which has "
+            f"{part.num_rows}"
+        )
+    part = part.replace_schema_metadata(
+        {**(part.schema.metadata or {}), b"pyhpc_plan_sha256": plan.sha256.encode()}
+    )
+    files = []
+    try:
+        for table, name in ((part, output.part), (ledger, output.ledger_part)):
+            data = encode_table(table)
+            sha256 = digest(data)
+            path = name(index, sha256)
+            store(path, data, sha256, attempt)
+            files.append(describe_file(path, data, table.num_rows))
+            if pq.read_metadata(path).num_rows != table.num_rows:
+                raise PyhpcError(
+                    f"{path} does not read back as it was written",
+                    "Check the file system, then call again.",
+                )
+        manifest = build_manifest(plan, index, files[0], files[1], ledger)
+        if create(output.manifest(index), to_json(manifest), attempt):
+            return manifest
+    except FileNotFoundError:
+        # The run was completed by others while this attempt slept, and its files were swept.
+        if not output.manifest(index).exists():
+            raise
+    winner = read_manifest(output, plan, index)
+    if winner is None:
+        raise RuntimeError(f"manifest {output.manifest(index)} exists and does not exist")
+    for folder, kind, file in zip(
+        (output.parts, output.ledger), ("part", "ledger"), files, strict=False
+    ):
+        if file["name"] != winner[kind]["name"]:
+            (folder / file["name"]).unlink(missing_ok=True)
+    return winner

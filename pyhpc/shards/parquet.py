@@ -1,0 +1,46 @@
+"""Parquet with equal bytes for equal tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from pyhpc.records import Reason
+
+REASON = pa.struct(
+    [
+        pa.field("code", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+    ]
+)
+"""A :class:`~pyhpc.records.Reason` as a column."""
+
+
+def printable(text: str) -> str:
+    """Text that is valid UTF-8; file names need not be."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def reason_row(reason: Reason) -> dict[str, str]:
+    """Value of a column of type :data:`REASON`."""
+    return {
+        "code": reason.code,
+        "stage": reason.stage,
+        "outcome": str(reason.outcome),
+        "message": printable(reason.message),
+    }
+
+
+def encode_table(table: pa.Table) -> memoryview:
+    """Parquet file of a table as bytes, one row group."""
+    sink = pa.BufferOutputStream()
+    # Chunks show in the pages, and come from how the rows were cut into batches.
+    pq.write_table(
+        table.combine_chunks(), sink, compression="zstd", row_group_size=max(table.num_rows, 1)
+    )
+    return memoryview(sink.getvalue())
