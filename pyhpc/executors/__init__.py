@@ -1,0 +1,11 @@
+"""Run the shards of a plan somewhere.
+
+An executor knows nothing of what a task computes, and holds nothing that is not on the disk: any of
+them can take over a run from any other, or from a former self that was killed.
+"""
+
+from pyhpc.executors.inline import InlineExecutor
+from pyhpc.executors.local import LocalExecutor
+from pyhpc.executors.run import Executor, Job, Run, Status
+
+__all__ = ["Executor", "InlineExecutor", "Job", "LocalExecutor", "Run", "Status"]
