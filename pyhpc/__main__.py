@@ -1,0 +1,5 @@
+"""``python -m pyhpc``: the command line."""
+
+from pyhpc.cli import main
+
+main()
