@@ -1,0 +1,1 @@
+"""Measurements: speed as ratios against peers in one run, parity, coverage."""
