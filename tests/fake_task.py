@@ -1,0 +1,101 @@
+"""A task without chemistry: what a record's text says is what happens.
+
+Of the words of a text, ``degraded`` and ``bad`` end the record so, ``raise`` raises, ``crash``,
+``hang``, ``sleep`` and ``hog`` kill the process, ``sleep:S`` takes S seconds; others do nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pyhpc.records import Outcome, Reason, Record
+from pyhpc.shards import TaskResult
+
+
+@dataclass(frozen=True)
+class FakeTask:
+    mobile_ion: str = "Li"
+    version: str = "1"
+    name: str = "featurize"
+
+    @property
+    def parameters(self):
+        return {"mobile_ion": self.mobile_ion}
+
+    @property
+    def versions(self):
+        return {"fake": self.version}
+
+    @property
+    def schema(self):
+        return pa.schema(
+            [("id", pa.string()), ("length", pa.float64()), ("noise", pa.float64())],
+            metadata={"catalogue": "fake"},
+        )
+
+    @classmethod
+    def from_parameters(cls, parameters):
+        return cls(**parameters)
+
+    def run(self, records, *, threads=1):
+        started = time.perf_counter()
+        rows, positions, reasons = [], [], {}
+        for k, one in enumerate(records):
+            words = one.text.decode().split()
+            for word in words:
+                _obey(word)
+            if "bad" in words:
+                reasons[k] = [Reason("bad_text", "parse", Outcome.QUARANTINED, "it says bad")]
+                continue
+            length = float(len(one.text))
+            if "degraded" in words:
+                reasons[k] = [Reason("no_length", "measure", Outcome.DEGRADED, "it says so")]
+                length = float("nan")
+            noise = int.from_bytes(hashlib.sha256(one.text).digest()[:6], "big") / 2**48
+            rows.append({"id": one.id, "length": length, "noise": noise})
+            positions.append(k)
+        return TaskResult(
+            pa.Table.from_pylist(rows, schema=self.schema),
+            positions,
+            reasons,
+            {"measure": time.perf_counter() - started},
+        )
+
+
+def _obey(word):
+    if word.startswith("sleep:"):
+        time.sleep(float(word.removeprefix("sleep:")))
+    elif word == "raise":
+        raise ValueError(f"told to raise at {object()}")
+    elif word == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif word == "hang":
+        while True:
+            pass
+    elif word == "sleep":
+        time.sleep(1e6)
+    elif word == "hog":
+        hoard = []
+        while True:
+            hoard.append(b"x" * 2**26)
+
+
+def record(name, text, **fields):
+    data = text.encode()
+    return Record(
+        **{"id": name, "text": data, "format": "cif", "source": f"folder/{name}.cif"}
+        | {"start": 0, "stop": len(data)}
+        | fields
+    )
+
+
+def plain_records(count, *, words=""):
+    """Records, of which some are degraded and some quarantined."""
+    kinds = {7: "degraded", 11: "bad"}
+    return [record(f"r{k:05d}", f"text {k} {kinds.get(k % 13, '')} {words}") for k in range(count)]

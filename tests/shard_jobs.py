@@ -1,0 +1,62 @@
+"""Packed records, plans and outputs that the tests make for themselves."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from pyhpc.executors import InlineExecutor, Job
+from pyhpc.shards import Guard, Output, Plan, ShardSize, finish, pack
+from tests.fake_task import FakeTask
+
+
+def cost(record):
+    return 0.01
+
+
+def pack_records(folder, records, *, per_shard=20, per_batch=8, inputs=None, **size):
+    return pack(
+        records,
+        folder,
+        inputs=inputs or {"sources": ["made here"]},
+        cost=cost,
+        size=ShardSize(records=per_shard, batch_records=per_batch, **size),
+    )
+
+
+def make_job(root, records, *, task=None, guard=None, **packing):
+    task = task or FakeTask()
+    packing = pack_records(root / "shards", records, **packing)
+    output = Output(root / "out")
+    plan = Plan.make(output, packing, task, guard or Guard()).create(output)
+    return Job(output, plan, task)
+
+
+def run_inline(job):
+    status = InlineExecutor().submit(job).wait()
+    assert status.complete
+    return finish(job.output, job.plan)
+
+
+def result_tree(output):
+    """Bytes of all files of the result, by name; the attempts are no part of it."""
+    return {
+        str(path.relative_to(output.path)): path.read_bytes()
+        for path in sorted(output.path.rglob("*"))
+        if path.is_file() and output.attempts not in path.parents
+    }
+
+
+def attempts_by_shard(output):
+    """How often each shard was begun."""
+    return Counter(int(path.name.partition("-")[0]) for path in output.attempts.glob("*.log"))
+
+
+def running_pids(output):
+    """Processes that have begun a shard and not committed it."""
+    pids = []
+    for path in output.attempts.glob("*.log"):
+        lines = path.read_text().splitlines()
+        if len(lines) == 1:
+            pids.append(json.loads(lines[0])["pid"])
+    return pids

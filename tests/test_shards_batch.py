@@ -1,0 +1,81 @@
+"""Every record ends with a row or a reason, and every gap with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from pyhpc.records import Outcome, Reason
+from pyhpc.shards.batch import run_batch
+from pyhpc.shards.parquet import encode_table
+from tests.fake_task import FakeTask, plain_records, record
+
+
+def codes(result):
+    return [[reason.code for reason in reasons] for reasons in result.reasons]
+
+
+def test_refused_records_are_quarantined_for_it():
+    reason = Reason("too_large", "source", Outcome.QUARANTINED, "17 MiB")
+    records = [record("a", "x"), record("b", "", refused=reason), record("c", "bad")]
+    result = run_batch(FakeTask(), records, threads=1)
+    assert result.table["id"].to_pylist() == ["a"]
+    assert codes(result) == [[], ["too_large"], ["bad_text"]]
+
+
+def test_records_that_raise_are_found_and_the_others_unchanged():
+    records = plain_records(40)
+    guilty = (3, 17, 18)
+    mixed = [record(f"g{k}", "raise") if k in guilty else one for k, one in enumerate(records)]
+    result = run_batch(FakeTask(), mixed, threads=1)
+    innocent = [one for k, one in enumerate(records) if k not in guilty]
+    plain = run_batch(FakeTask(), innocent, threads=1)
+    assert bytes(encode_table(result.table)) == bytes(encode_table(plain.table))
+    assert [k for k, found in enumerate(codes(result)) if "internal_error" in found] == [*guilty]
+    (reason,) = result.reasons[3]
+    assert reason.message.startswith("ValueError: told to raise at <object object at 0x...>")
+
+
+@dataclass(frozen=True)
+class Failing(FakeTask):
+    error: type[BaseException] = MemoryError
+
+    def run(self, records, *, threads=1):
+        raise self.error("not the record's fault")
+
+
+@pytest.mark.parametrize("error", [MemoryError, OSError, KeyboardInterrupt, SystemExit])
+def test_what_is_no_fault_of_a_record_is_raised(error):
+    with pytest.raises(error):
+        run_batch(Failing(error=error), plain_records(3), threads=1)
+
+
+def test_a_panic_is_a_fault_of_the_record():
+    panic = type("PanicException", (BaseException,), {})
+    result = run_batch(Failing(error=panic), plain_records(3), threads=1)
+    assert codes(result) == [["internal_error"]] * 3
+
+
+@dataclass(frozen=True)
+class Sloppy(FakeTask):
+    """Does not say why a value is missing, or forgets a row."""
+
+    forgets: bool = False
+
+    def run(self, records, *, threads=1):
+        result = super().run(records)
+        if self.forgets:
+            return replace(result, table=result.table[1:], positions=result.positions[1:])
+        return replace(result, reasons={})
+
+
+def test_gap_without_a_reason_gets_one():
+    result = run_batch(Sloppy(), [record("a", "degraded"), record("b", "x")], threads=1)
+    assert codes(result) == [["unexplained_missing"], []]
+    assert "length" in result.reasons[0][0].message
+
+
+def test_row_that_is_forgotten_is_a_bug():
+    with pytest.raises(TypeError, match="are not quarantined"):
+        run_batch(Sloppy(forgets=True), plain_records(3), threads=1)
