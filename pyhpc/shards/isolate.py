@@ -124,7 +124,8 @@ class Isolation:
             # Forked off a server that has imported all but started no thread: a fresh interpreter
             # for each death would take a second, and a fork of this process might hang.
             context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload([__name__, type(self._task).__module__])
+            # pandas, where it is installed, since pyarrow imports it at its first conversion.
+            context.set_forkserver_preload([__name__, type(self._task).__module__, "pandas"])
             self._connection, theirs = context.Pipe()
             self._process = context.Process(
                 target=_serve,
