@@ -1,0 +1,255 @@
+"""Gradient-boosted trees: XGBoost, Chen & Guestrin 2016, doi 10.1145/2939672.2939785."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from pyhpc.models.matrix import matrix
+from pyhpc.models.model import Fitted, Model, State
+from pyhpc.models.optional import need
+from pyhpc.models.preparation import check_fit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from pyhpc.models.compute import Compute
+    from pyhpc.models.targets import Target
+
+_BOOSTER = "booster.ubj"
+_MONITORED = 0.15
+"""Fraction of the training rows that early stopping watches."""
+
+
+@dataclass(frozen=True)
+class XGBoost(Model):
+    """Boosted trees on the squared error.
+
+    Attributes
+    ----------
+    features : tuple of str
+        Columns.
+    n_trees, max_depth, learning_rate, subsample, colsample_bytree, min_child_weight, reg_lambda
+        As XGBoost's parameters of these names (``n_trees`` is the number of boosting rounds).
+    fill : float, optional
+        Replaces missing values; without it, each split learns where they belong.
+    early_stopping : int
+        Rounds without a gain on a held-out 15% of the training rows after which the number of
+        trees is taken to be found; the model is then fitted to all rows with that many. 0: not at
+        all.
+    """
+
+    kind: ClassVar[str] = "xgboost"
+    features: tuple[str, ...]
+    n_trees: int = 400
+    max_depth: int = 5
+    learning_rate: float = 0.05
+    subsample: float = 0.8
+    colsample_bytree: float = 0.5
+    min_child_weight: float = 5.0
+    reg_lambda: float = 1.0
+    fill: float | None = None
+    early_stopping: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_trees", "max_depth", "learning_rate", "subsample", "colsample_bytree"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} = {getattr(self, name)}; it must be positive")
+        for name in ("subsample", "colsample_bytree"):
+            if getattr(self, name) > 1:
+                raise ValueError(f"{name} = {getattr(self, name)}; it must be at most 1")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that is read."""
+        return self.features
+
+    def fit(self, table: pa.Table, target: Target, compute: Compute) -> FittedXGBoost:
+        """Fit to a table."""
+        check_fit(table, target)
+        rows = self._matrix(table)
+        labels, center, scale = self._labels(target)
+        n_trees = self.n_trees
+        if self.early_stopping:
+            n_trees = self._rounds(rows, labels, compute)
+        booster = self._train(self._quantized(rows, labels, compute), n_trees, compute)
+        return FittedXGBoost(self, booster, center, scale, n_trees)
+
+    def restore(self, state: State) -> FittedXGBoost:
+        """Make the fitted model again."""
+        booster = need("xgboost").Booster()
+        booster.load_model(bytearray(state.blobs[_BOOSTER]))
+        facts = state.facts
+        return FittedXGBoost(self, booster, facts["center"], facts["scale"], facts["n_trees"])
+
+    def _matrix(self, table: pa.Table) -> NDArray[np.float32]:
+        rows = matrix(table, self.features)
+        return rows if self.fill is None else np.nan_to_num(rows, nan=self.fill)
+
+    def _objective(self) -> dict[str, Any]:
+        return {"objective": "reg:squarederror"}
+
+    def _labels(self, target: Target) -> tuple[dict[str, NDArray[np.float64]], float, float]:
+        """Labels of the rows, and the centre and scale that undo what was done to them."""
+        return {"label": target.values}, 0.0, 1.0
+
+    def _quantized(
+        self,
+        rows: NDArray[np.float32],
+        labels: dict[str, NDArray[np.float64]],
+        compute: Compute,
+        ref: Any = None,
+    ) -> Any:
+        return need("xgboost").QuantileDMatrix(rows, **labels, nthread=compute.threads, ref=ref)
+
+    def _train(self, data: Any, n_trees: int, compute: Compute, **options: Any) -> Any:
+        parameters = {
+            **self._objective(),
+            "tree_method": "hist",
+            "device": compute.device,
+            "nthread": compute.threads,
+            "seed": compute.seed,
+            "max_depth": self.max_depth,
+            "learning_rate": self.learning_rate,
+            "subsample": self.subsample,
+            "colsample_bytree": self.colsample_bytree,
+            "min_child_weight": self.min_child_weight,
+            "reg_lambda": self.reg_lambda,
+        }
+        return need("xgboost").train(parameters, data, num_boost_round=n_trees, **options)
+
+    def _rounds(
+        self, rows: NDArray[np.float32], labels: dict[str, NDArray[np.float64]], compute: Compute
+    ) -> int:
+        """Find the number of trees on rows that are held out."""
+        shuffled = np.random.default_rng(compute.seed).permutation(len(rows))
+        n_watched = round(_MONITORED * len(rows))
+        if n_watched == 0:
+            return self.n_trees
+        watched, kept = np.sort(shuffled[:n_watched]), np.sort(shuffled[n_watched:])
+        data = self._quantized(
+            rows[kept], {name: part[kept] for name, part in labels.items()}, compute
+        )
+        monitor = self._quantized(
+            rows[watched], {name: part[watched] for name, part in labels.items()}, compute, data
+        )
+        booster = self._train(
+            data,
+            self.n_trees,
+            compute,
+            evals=[(monitor, "held_out")],
+            early_stopping_rounds=self.early_stopping,
+            verbose_eval=False,
+        )
+        return int(booster.best_iteration) + 1
+
+
+@dataclass(frozen=True)
+class XGBoostAFT(XGBoost):
+    """Boosted trees on a likelihood that knows bounds (``survival:aft``).
+
+    A row known only as a bound contributes the probability of its open side: Barnwal, Cho & Hocking
+    2022, doi 10.1080/10618600.2022.2067548. The target is taken as the logarithm of a time, so it
+    may have any sign.
+
+    Attributes
+    ----------
+    distribution : str
+        Of the noise: ``"normal"``, ``"logistic"`` or ``"extreme"``.
+    noise : float
+        Scale of the noise, in standard deviations of the training targets.
+    """
+
+    kind: ClassVar[str] = "xgboost_aft"
+    distribution: str = "normal"
+    noise: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.distribution not in ("normal", "logistic", "extreme"):
+            raise ValueError(
+                f"distribution = {self.distribution!r}; allowed: normal, logistic, extreme"
+            )
+        if self.noise <= 0:
+            raise ValueError(f"noise = {self.noise}; it must be positive")
+
+    def _objective(self) -> dict[str, Any]:
+        return {
+            "objective": "survival:aft",
+            "eval_metric": "aft-nloglik",
+            "aft_loss_distribution": self.distribution,
+            "aft_loss_distribution_scale": self.noise,
+            # The start of the boosting on the scale of times: the standardised target 0.
+            "base_score": 1.0,
+        }
+
+    def _labels(self, target: Target) -> tuple[dict[str, NDArray[np.float64]], float, float]:
+        center = float(target.values.mean())
+        # A constant target has no scale of its own.
+        scale = float(target.values.std()) or 1.0
+        bounds = {
+            "label_lower_bound": np.exp((target.lower - center) / scale),
+            "label_upper_bound": np.exp((target.upper - center) / scale),
+        }
+        return bounds, center, scale
+
+
+@dataclass(frozen=True, eq=False)
+class FittedXGBoost(Fitted):
+    """A booster.
+
+    Attributes
+    ----------
+    booster : xgboost.Booster
+        The trees.
+    center, scale : float
+        A prediction is ``center + scale * margin``.
+    n_trees : int
+        Rounds of boosting.
+    """
+
+    model: XGBoost
+    booster: Any
+    center: float
+    scale: float
+    n_trees: int
+
+    def predict(self, table: pa.Table) -> NDArray[np.float64]:
+        """Predict each row, shape (n_rows,)."""
+        margins = self.booster.predict(self._data(table), output_margin=True)
+        values: NDArray[np.float64] = self.center + self.scale * margins.astype(np.float64)
+        return values
+
+    def contributions(self, table: pa.Table) -> NDArray[np.float64]:
+        """SHAP values of each feature, Lundberg et al. 2020, doi 10.1038/s42256-019-0138-9.
+
+        Returns
+        -------
+        array, shape (n_rows, n_features + 1)
+            The last column is what a row of unknown features gets; each row sums to its
+            prediction.
+        """
+        values: NDArray[np.float64] = self.booster.predict(
+            self._data(table), pred_contribs=True
+        ).astype(np.float64)
+        values *= self.scale
+        values[:, -1] += self.center
+        return values
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the fit did."""
+        return {"kind": self.model.kind, "n_trees": self.n_trees}
+
+    def state(self) -> State:
+        """Give what the fit has found."""
+        return State(
+            facts={"center": self.center, "scale": self.scale, "n_trees": self.n_trees},
+            blobs={_BOOSTER: bytes(self.booster.save_raw("ubj"))},
+        )
+
+    def _data(self, table: pa.Table) -> Any:
+        return need("xgboost").DMatrix(self.model._matrix(table), nthread=1)
