@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pyhpc.errors import PyhpcError
 from pyhpc.models.model import Model
@@ -76,7 +76,7 @@ def from_spec(spec: Mapping[str, Any], where: str = "model") -> Model:
         if name not in fields:
             raise PyhpcError(f"{where}: unknown key {name!r}", f"Allowed: {', '.join(fields)}.")
     values = {
-        name: _typed(_model(value, f"{where}.{name}"), str(fields[name].type), f"{where}.{name}")
+        name: _typed(value, str(fields[name].type), f"{where}.{name}")
         for name, value in given.items()
     }
     missing = [
@@ -102,15 +102,6 @@ def _plain(value: object) -> Any:
     return value
 
 
-def _model(value: object, where: str) -> object:
-    """Replace mappings by the models that they describe, lists by tuples."""
-    if isinstance(value, dict):
-        return from_spec(value, where)
-    if isinstance(value, list | tuple):
-        return tuple(_model(item, f"{where}[{k}]") for k, item in enumerate(value))
-    return value
-
-
 _TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
@@ -118,21 +109,37 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "str | None": (str, type(None)),
     "bool": (bool,),
-    "Model": (Model,),
-    "tuple[str, ...]": (tuple,),
-    "tuple[float, ...]": (tuple,),
-    "tuple[Model, ...]": (tuple,),
 }
 """Accepted values by annotation of the field."""
 
 
 def _typed(value: object, annotation: str, where: str) -> object:
-    accepted = _TYPES[annotation]
-    wrong = not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted)
-    if not wrong and annotation.startswith("tuple"):
+    """Check a value against the annotation of its field, and make the models inside of it."""
+    if annotation == "Model":
+        return value if isinstance(value, Model) else from_spec(_checked(value, dict, where), where)
+    if annotation == "Grid":
+        return _grid(value, where)
+    if annotation.startswith("tuple["):
         item = annotation.removeprefix("tuple[").removesuffix(", ...]")
-        assert isinstance(value, tuple)
-        return tuple(_typed(entry, item, f"{where}[{k}]") for k, entry in enumerate(value))
-    if wrong:
+        entries = tuple(value) if isinstance(value, list) else _checked(value, tuple, where)
+        return tuple(_typed(entry, item, f"{where}[{k}]") for k, entry in enumerate(entries))
+    accepted = _TYPES[annotation]
+    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
         raise PyhpcError(f"{where} = {value!r}", f"Expected a value of type {annotation}.")
-    return float(value) if annotation.startswith("float") and isinstance(value, int) else value
+    return float(value) if float in accepted and isinstance(value, int) else value
+
+
+def _grid(value: object, where: str) -> tuple[tuple[str, tuple[object, ...]], ...]:
+    """Read a table of lists, or what :func:`to_spec` makes of it: a list of pairs."""
+    pairs = value.items() if isinstance(value, dict) else _checked(value, list, where)
+    return tuple((name, tuple(_checked(values, list, f"{where}.{name}"))) for name, values in pairs)
+
+
+_T = TypeVar("_T")
+
+
+def _checked(value: object, kind: type[_T], where: str) -> _T:
+    if not isinstance(value, kind):
+        expected = "table with a kind" if kind is dict else "list"
+        raise PyhpcError(f"{where} = {value!r}", f"Expected a {expected}.")
+    return value
