@@ -8,7 +8,10 @@ fold, :func:`bootstrap` scores.
 Needs the extra ``ml``: ``pip install 'pyhpc-crystals[ml]'``.
 """
 
+from pyhpc.models.clusters import feature_clusters
+from pyhpc.models.comparison import Comparison, compare
 from pyhpc.models.compute import Compute, best_device
+from pyhpc.models.conformal import Calibration, Coverage, calibrate, coverage, cross_conformal
 from pyhpc.models.cross_validation import (
     FoldPrediction,
     OutOfFold,
@@ -16,6 +19,8 @@ from pyhpc.models.cross_validation import (
     pool,
     predict_fold,
 )
+from pyhpc.models.importance import correlated_clusters, permutation_importance, shap_values
+from pyhpc.models.leaks import Leak, audit
 from pyhpc.models.matrix import matrix, ordinal
 from pyhpc.models.metrics import METRICS, Score, bootstrap, metrics
 from pyhpc.models.model import Fitted, Model, load
@@ -26,24 +31,37 @@ from pyhpc.models.targets import Target, parse_targets
 __all__ = [
     "KINDS",
     "METRICS",
+    "Calibration",
+    "Comparison",
     "Compute",
+    "Coverage",
     "Fitted",
     "FoldPrediction",
     "Folds",
+    "Leak",
     "Model",
     "OutOfFold",
     "Score",
     "Target",
+    "audit",
     "best_device",
     "bootstrap",
+    "calibrate",
+    "compare",
+    "correlated_clusters",
+    "coverage",
+    "cross_conformal",
     "cross_validate",
+    "feature_clusters",
     "from_spec",
     "load",
     "matrix",
     "metrics",
     "ordinal",
     "parse_targets",
+    "permutation_importance",
     "pool",
     "predict_fold",
+    "shap_values",
     "to_spec",
 ]
