@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from pyhpc.models.model import Fitted, Model, State
+from pyhpc.models.preparation import check_fit
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,6 +91,7 @@ class Bagged(Model):
 
     def fit(self, table: pa.Table, target: Target, compute: Compute) -> FittedEnsemble:
         """Fit to a table."""
+        check_fit(table, target)
         members = []
         for k in range(self.n):
             own = compute.spawn(k)

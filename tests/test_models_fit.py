@@ -1,0 +1,238 @@
+"""What all models and strategies have in common."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pyhpc.errors import PyhpcError
+from pyhpc.models import (
+    KINDS,
+    Compute,
+    Target,
+    cross_validate,
+    from_spec,
+    load,
+    metrics,
+    parse_targets,
+    predict_fold,
+    to_spec,
+)
+from pyhpc.models.optional import need
+from pyhpc.models.splits import random_folds
+from tests.model_tables import FEATURES, NEAREST, PHYSICS, SMALL, SMALL_PHYSICS, covered_table
+
+GATE = {"baseline": SMALL, "specialist": SMALL_PHYSICS, "indicators": ["has_p"]}
+FOREST = {"features": list(PHYSICS), "n_trees": 30}
+SPECS = {
+    "mean": {"kind": "mean"},
+    "nearest": {"kind": "nearest", "features": list(FEATURES)},
+    "xgboost": SMALL_PHYSICS | {"early_stopping": 10},
+    "xgboost_aft": SMALL | {"kind": "xgboost_aft"},
+    "random_forest": {"kind": "random_forest"} | FOREST,
+    "extra_trees": {"kind": "extra_trees"} | FOREST,
+    "gaussian_process": {"kind": "gaussian_process", "features": list(PHYSICS), "max_rows": 90},
+    "blend": {"kind": "blend", "models": [SMALL, {"kind": "mean"}], "weights": [3, 1]},
+    "bagged": {"kind": "bagged", "model": SMALL, "n": 2, "resample": True},
+    "gated": {"kind": "gated", **GATE, "trained_on": "covered"},
+    "soft_gate": {"kind": "soft_gate", **GATE, "margin": "margin", "groups": "group"},
+    "residual": {"kind": "residual", **GATE},
+    "tuned": {"kind": "tuned", "model": SMALL, "grid": {"max_depth": [1, 2]}, "n_folds": 3},
+}
+
+
+def test_every_kind_is_tested():
+    assert SPECS.keys() == KINDS.keys()
+
+
+@pytest.fixture(scope="module", params=list(SPECS))
+def case(request):
+    """Fit one model of each kind."""
+    table, target = covered_table()
+    model = from_spec(SPECS[request.param])
+    return model, table, target, model.fit(table, target, Compute(seed=3))
+
+
+def test_specs_survive_json(case):
+    model = case[0]
+    assert from_spec(json.loads(json.dumps(to_spec(model)))) == model
+
+
+def test_saved_models_predict_the_same_bits(case, tmp_path):
+    _, table, _, fitted = case
+    fitted.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(table), fitted.predict(table))
+    told, again = fitted.explain(table), loaded.explain(table)
+    assert told.keys() == again.keys()
+    for name in told:
+        np.testing.assert_array_equal(told[name], again[name])
+    assert loaded.summary == fitted.summary
+    json.dumps(fitted.summary)
+    with pytest.raises(PyhpcError, match="not empty"):
+        fitted.save(tmp_path / "model")
+
+
+def test_fits_repeat_bit_for_bit(case):
+    model, table, target, fitted = case
+    again = model.fit(table, target, Compute(seed=3))
+    np.testing.assert_array_equal(again.predict(table), fitted.predict(table))
+
+
+def test_columns_are_all_that_is_read(case):
+    model, table, target, fitted = case
+    narrow = table.select(list(model.columns)) if model.columns else table
+    again = model.fit(narrow, target, Compute(seed=3))
+    np.testing.assert_array_equal(again.predict(narrow), fitted.predict(table))
+
+
+def test_predictions_are_of_the_row_alone(case):
+    _, table, _, fitted = case
+    some = np.array([7, 3, 100])
+    np.testing.assert_array_equal(fitted.predict(table.take(some)), fitted.predict(table)[some])
+
+
+def test_nothing_to_fit_to_is_refused(case):
+    model, table, target, _ = case
+    with pytest.raises(PyhpcError):
+        model.fit(table.slice(0, 0), target.take(np.arange(0)), Compute())
+    with pytest.raises(ValueError, match="rows in the table"):
+        model.fit(table, target.take(np.arange(5)), Compute())
+
+
+def test_out_of_fold_scores_are_plausible(case):
+    model, table, target, _ = case
+    predicted = cross_validate(model, table, target, random_folds(len(target)), Compute())
+    r2 = metrics(target, predicted.prediction)["r2"]
+    low, high = {"mean": (-0.1, 0.0), "nearest": (-0.6, 0.6)}.get(model.kind, (0.05, 0.97))
+    assert low <= r2 <= high
+
+
+def test_out_of_fold_rows_are_never_their_own_neighbours():
+    table, target = covered_table()
+    memory = from_spec(NEAREST)
+    assert metrics(target, memory.fit(table, target, Compute()).predict(table))["r2"] == 1.0
+    noise = Target.measured(np.random.default_rng(5).normal(size=len(target)))
+    predicted = cross_validate(memory, table, noise, random_folds(len(noise)), Compute())
+    assert metrics(noise, predicted.prediction)["r2"] < -0.3
+    np.testing.assert_array_equal(predicted.rows, np.arange(len(noise)))
+
+
+def test_a_fold_alone_gives_what_all_together_give():
+    table, target = covered_table()
+    model, folds = from_spec(SMALL), random_folds(len(target), 3, 1)
+    whole = cross_validate(model, table, target, folds, Compute(seed=1))
+    part = predict_fold(model, table, target, folds, 2, Compute(seed=1))
+    np.testing.assert_array_equal(whole.prediction[whole.fold == 2], part.prediction)
+
+
+def test_bounds_told_to_the_loss_beat_bounds_taken_for_values():
+    rng = np.random.default_rng(1)
+    table, _ = covered_table(600, seed=1)
+    truth = 2 * table["x0"].to_numpy() + 0.3 * rng.normal(size=600)
+    # A detection limit: 40% of the rows are known to lie below it.
+    limit = np.quantile(truth, 0.4)
+    texts = [f"<{limit}" if value < limit else str(value) for value in truth]
+    target, _ = parse_targets(texts)
+    folds = random_folds(600, 3, 0)
+    settings = SMALL | {"learning_rate": 0.2}
+    errors = {}
+    for kind in ("xgboost", "xgboost_aft"):
+        model = from_spec(settings | {"kind": kind})
+        predicted = cross_validate(model, table, target, folds, Compute()).prediction
+        errors[kind] = np.abs(predicted - truth)[target.censored].mean()
+    assert errors["xgboost_aft"] < 0.8 * errors["xgboost"]
+
+
+def test_forests_are_those_of_scikit_learn():
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    table, target = covered_table()
+    spec = {"kind": "extra_trees", "features": list(FEATURES), "n_trees": 20, "max_features": 0.5}
+    ours = from_spec(spec).fit(table, target, Compute(seed=4))
+    rows = np.column_stack([table[name].to_numpy() for name in FEATURES]).astype(np.float32)
+    theirs = ExtraTreesRegressor(20, max_features=0.5, random_state=4).fit(rows, target.values)
+    np.testing.assert_allclose(ours.predict(table), theirs.predict(rows), rtol=1e-12)
+
+
+def test_gaussian_processes_are_those_of_scikit_learn():
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    table, target = covered_table(120)
+    fitted = from_spec({"kind": "gaussian_process", "features": list(FEATURES)}).fit(
+        table, target, Compute()
+    )
+    found = fitted.summary
+    kernel = ConstantKernel(found["amplitude"]) * Matern(found["length"], nu=2.5)
+    theirs = GaussianProcessRegressor(kernel + WhiteKernel(found["noise"]), optimizer=None)
+    values = target.values
+    theirs.fit(fitted.points, (values - values.mean()) / values.std())
+    expected = values.mean() + values.std() * theirs.predict(fitted.points)
+    np.testing.assert_allclose(fitted.predict(table), expected, rtol=1e-6, atol=1e-8)
+
+
+def test_constant_targets_and_features_do_no_harm():
+    table, target = covered_table(40)
+    constant = Target.measured(np.full(40, 3.0))
+    table = table.append_column("constant", [[1.0] * 40])
+    for kind in ("xgboost", "xgboost_aft", "extra_trees", "gaussian_process"):
+        model = from_spec({"kind": kind, "features": ["constant"]})
+        np.testing.assert_allclose(
+            model.fit(table, constant, Compute()).predict(table), 3.0, atol=1e-3
+        )
+        if kind != "xgboost_aft":
+            found = model.fit(table, target, Compute()).predict(table)
+            np.testing.assert_allclose(found, target.values.mean(), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "xgbost"}, r"job.model.kind: unknown kind 'xgbost'. Allowed: mean, "),
+        ({"n_tree": 3}, r"job.model: unknown key 'n_tree'. Allowed: features, n_trees"),
+        ({"n_trees": 0}, r"job.model: n_trees = 0; it must be positive"),
+        ({"n_trees": 3.5}, r"job.model.n_trees = 3.5. Expected a value of type int"),
+        ({"n_trees": True}, r"job.model.n_trees = True"),
+        ({"subsample": 1.5}, r"subsample = 1.5; it must be at most 1"),
+        ({"features": "x0"}, r"job.model.features = 'x0'. Expected a list"),
+        ({"features": ["x0", 3]}, r"job.model.features\[1\] = 3"),
+    ],
+)
+def test_bad_specs_are_refused_by_key(change, message):
+    with pytest.raises(PyhpcError, match=message):
+        from_spec(SMALL | change, "job.model")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({}, "no kind is given"),
+        ({"kind": "xgboost"}, "the key 'features' is missing"),
+        ({"kind": "gated", **GATE, "baseline": {"kind": "x"}}, r"model.baseline.kind: unknown"),
+        ({"kind": "gated", **GATE, "baseline": 3}, r"model.baseline = 3. Expected a table"),
+        ({"kind": "gated", **GATE, "trained_on": "some"}, "allowed: all, covered"),
+        ({"kind": "residual", **GATE, "residuals": "none"}, "allowed: out_of_fold, in_sample"),
+        ({"kind": "blend", "models": []}, "models is empty"),
+        ({"kind": "blend", "models": [SMALL], "weights": [1, 2]}, "2 weights for 1 models"),
+        ({"kind": "tuned", "model": SMALL, "grid": {"depth": [3]}}, "no parameter 'depth'"),
+        ({"kind": "tuned", "model": SMALL, "grid": {"max_depth": 3}}, "grid.max_depth = 3"),
+        ({"kind": "tuned", "model": SMALL, "grid": {"max_depth": [0]}}, "must be positive"),
+    ],
+)
+def test_bad_strategies_are_refused_by_key(spec, message):
+    with pytest.raises(PyhpcError, match=message):
+        from_spec(spec)
+
+
+def test_folders_without_a_model_are_refused(tmp_path):
+    with pytest.raises(PyhpcError, match="no readable model"):
+        load(tmp_path)
+    (tmp_path / "model.json").write_text('{"format": 99}')
+    with pytest.raises(PyhpcError, match="format 99"):
+        load(tmp_path)
+
+
+def test_a_missing_package_is_named_with_its_remedy():
+    with pytest.raises(PyhpcError, match=r"nosuchpackage.*pip install 'pyhpc-crystals\[ml\]'"):
+        need("nosuchpackage.part")
