@@ -22,6 +22,7 @@ demo: $(BIN)/uv
 test: $(BIN)/uv
 	$(SYNC) --group test
 	cargo test --quiet --locked -p pyhpc-core
+	cargo test --quiet --locked -p pyhpc-core --bench kernels --bench peak
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(BIN)/uv
