@@ -1,48 +1,66 @@
-"""``python -m benchmarks [parity|coverage|speed ...] [--quick]``: print tables as Markdown."""
+"""``python -m benchmarks [PART ...] [--quick]``: measure, write results, tables and plots.
+
+Without a part, all of them. ``results.json``, the tables in ``README.md`` and ``plots/`` are
+written into the folder of this package, or that of ``--out``; of the parts that are not run, what
+``results.json`` holds is kept. The exit status is 1 if an error exceeds its limit; times are never
+judged.
+"""
 
 from __future__ import annotations
 
+# isort: off
+import benchmarks.single_thread  # noqa: F401  # before NumPy
+# isort: on
+
 import argparse
+import sys
+import time
+import warnings
+from pathlib import Path
 
-from benchmarks import coverage, parity, speed
-from benchmarks.data import available
-
-PARTS = ("parity", "coverage", "speed")
-QUICK = 8
-"""Records of each set in quick mode."""
+from benchmarks import machine, plots, tables
+from benchmarks.harness import FULL, QUICK
+from benchmarks.parts import PARTS
+from benchmarks.results import Results
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which parts (all)")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK} records of each set")
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)} (all)")
+    parser.add_argument("--quick", action="store_true", help="a few shipped crystals")
+    parser.add_argument("--out", type=Path, help="folder for what is written")
     options = parser.parse_args()
-    limit = QUICK if options.quick else None
-    parts = options.parts or PARTS
-    if "parity" in parts:
-        _row("what", "peer", "data", "compared", "worst", "median", "unit", "differing")
-        _row(*["---"] * 8)
-        for d in parity.run(limit):
-            worst, median = f"{d.worst:.1e}", f"{d.median:.1e}"
-            _row(d.what, d.peer, d.data, d.compared, worst, median, d.unit, d.differing)
-        print()
-    if "coverage" in parts and "obelix" in available():
-        _row("on the OBELiX crystals", "")
-        _row("---", "---")
-        for what, value in coverage.run(step=40 if options.quick else 1).items():
-            _row(what, f"{value:.4g}" if isinstance(value, float) else value)
-        print()
-    if "speed" in parts:
-        _row("what", "data", "crystals", "sites", "ms, pyhpc", "peer", "ms, peer", "ratio")
-        _row(*["---"] * 8)
-        for t in speed.run(limit):
-            times = f"{t.ours:.3f}", t.peer, f"{t.theirs:.2f}"
-            _row(t.what, t.data, t.crystals, f"{t.sites:.1f}", *times, f"{t.ratio:.0f}")
+    unknown = set(options.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    effort = QUICK if options.quick else FULL
+    folder = options.out or (None if options.quick else Path(__file__).parent)
+    warnings.simplefilter("ignore")
 
-
-def _row(*cells: object) -> None:
-    print("|", " | ".join(map(str, cells)), "|", flush=True)
+    results = Results.load(folder) if folder else Results()
+    results.machine = machine.describe()
+    results.versions = machine.versions()
+    results.peak = machine.peak(quick=options.quick) or results.peak
+    violated = []
+    for name in options.parts or PARTS:
+        start = time.perf_counter()
+        found = []
+        for row in PARTS[name](effort):
+            found.append(row)
+            print(tables.line(row), flush=True)
+        violated += [row for row in found if row.is_violated]
+        results.parts[name] = found
+        print(f"-- {name}: {time.perf_counter() - start:.0f} s\n", flush=True)
+    if folder:
+        results.save(folder)
+        tables.write(folder / "README.md", results)
+        plots.write(folder / "plots", results)
+    for row in violated:
+        print(f"error above its limit: {tables.line(row)}", file=sys.stderr)
+    return 1 if violated else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""What the figures were taken on, and what one core of it can do at most."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pyhpc
+
+PEERS = (
+    "ase",
+    "dscribe",
+    "freud-analysis",
+    "gemmi",
+    "matminer",
+    "matscipy",
+    "moyopy",
+    "numpy",
+    "pymatgen",
+    "scipy",
+    "spglib",
+    "torch",
+    "torch-pme",
+    "vesin",
+)
+ROOT = Path(__file__).parents[1]
+
+
+def describe() -> dict[str, str]:
+    """Processor, caches, memory and system."""
+    facts = _cpu() | _caches()
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return facts | {
+        "cores": str(len(os.sched_getaffinity(0))),
+        "memory": f"{pages / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
+        "Python": platform.python_version(),
+        "pyhpc": pyhpc.__version__,
+        "load": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the peers, empty for those that are not installed."""
+    found = {}
+    for name in PEERS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
+def peak(*, quick: bool) -> dict[str, float]:
+    """Highest rates of one core, by ``rust_kernels/core/benches/peak.rs``.
+
+    GFLOP/s of fused multiply-adds in double precision, two operations each, and GB/s of reads from
+    buffers that fit in the first, second and third level of cache and in none. Empty in quick mode
+    and where there is no cargo.
+    """
+    cargo = shutil.which("cargo")
+    if quick or cargo is None:
+        return {}
+    command = [cargo, "bench", "--quiet", "--locked", "-p", "pyhpc-core", "--bench", "peak"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def _cpu() -> dict[str, str]:
+    """Model and vector extensions."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return {"processor": platform.processor()}
+    fields: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    flags = set(fields.get("flags", "").split())
+    vectors = [flag for flag in ("avx2", "fma", "avx512f", "avx512dq", "avx512vl") if flag in flags]
+    where = f"family {fields.get('cpu family')}, model {fields.get('model')}"
+    return {
+        "processor": f"{fields.get('model name', platform.machine())} ({where})",
+        "vectors": ", ".join(vectors),
+    }
+
+
+def _caches() -> dict[str, str]:
+    found = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = (
+            (index / name).read_text().strip() for name in ("level", "type", "size")
+        )
+        if kind != "Instruction":
+            found[f"L{level}"] = size
+    return found

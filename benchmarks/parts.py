@@ -1,0 +1,42 @@
+"""The parts of the suite by name, in the order in which they run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks import (
+    bond_valence,
+    coverage,
+    ewald,
+    features,
+    memory,
+    neighbors,
+    parity,
+    reading,
+    symmetry,
+    threads,
+    valence,
+    voronoi,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from benchmarks.harness import Effort
+    from benchmarks.results import AnyRow
+
+PARTS: dict[str, Callable[[Effort], Iterable[AnyRow]]] = {
+    "features": features.run,
+    "reading": reading.run,
+    "neighbors": neighbors.run,
+    "ewald": ewald.run,
+    "accuracy": ewald.run_accuracy,
+    "voronoi": voronoi.run,
+    "valence": valence.run,
+    "bond_valence": bond_valence.run,
+    "symmetry": symmetry.run,
+    "threads": threads.run,
+    "memory": memory.run,
+    "parity": parity.run,
+    "coverage": coverage.run,
+}

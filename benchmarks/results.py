@@ -1,0 +1,88 @@
+"""All that one run of the suite found, as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.coverage import Count
+from benchmarks.harness import Row
+from benchmarks.memory import Memory
+from benchmarks.parity import Deviation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AnyRow = Row | Memory | Deviation | Count
+ROWS = {"memory": Memory, "parity": Deviation, "coverage": Count}
+"""Kinds of row of the parts that have their own."""
+
+FILE = "results.json"
+
+
+@dataclass
+class Results:
+    """What was found.
+
+    Attributes
+    ----------
+    machine, versions, peak : dict
+        See :mod:`benchmarks.machine`.
+    parts : dict of str to list
+        Rows by part.
+    """
+
+    machine: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    peak: dict[str, float] = field(default_factory=dict)
+    parts: dict[str, list[Any]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: Path) -> Results:
+        """Read the results of a folder, empty ones if there are none."""
+        try:
+            stored = json.loads((folder / FILE).read_text())
+        except FileNotFoundError:
+            return cls()
+        parts = {
+            name: [ROWS.get(name, Row)(**row) for row in rows]
+            for name, rows in stored.pop("parts").items()
+        }
+        return cls(**stored, parts=parts)
+
+    def save(self, folder: Path) -> None:
+        """Write the results into a folder; floats to four digits, which is more than they hold."""
+        parts = {name: [_short(asdict(row)) for row in rows] for name, rows in self.parts.items()}
+        stored = {
+            "machine": self.machine,
+            "versions": self.versions,
+            "peak": self.peak,
+            "parts": parts,
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILE).write_text(_to_json(stored) + "\n")
+
+    def rows(self, *parts: str) -> list[Row]:
+        """Comparisons of some parts."""
+        return [row for part in parts for row in self.parts.get(part, [])]
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """Drop what is empty and needless digits."""
+    return {
+        key: float(f"{value:.4g}") if isinstance(value, float) else value
+        for key, value in row.items()
+        if value not in (None, "") or key == "ours"
+    }
+
+
+def _to_json(stored: dict[str, Any]) -> str:
+    """One row per line, for readable differences."""
+    head = {key: value for key, value in stored.items() if key != "parts"}
+    lines = json.dumps(head, indent=1)[:-2] + ',\n "parts": {\n'
+    parts = [
+        f'  "{name}": [\n   ' + ",\n   ".join(json.dumps(row) for row in rows) + "\n  ]"
+        for name, rows in stored["parts"].items()
+    ]
+    return lines + ",\n".join(parts) + "\n }\n}"

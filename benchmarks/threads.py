@@ -1,0 +1,90 @@
+"""Two threads against one, by the wall clock; the results have to be the same bit for bit."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks import data
+from benchmarks.harness import Comparison, Work
+from pyhpc import kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from benchmarks.harness import Effort, Row
+    from pyhpc import CrystalBatch
+
+THREADS = 2
+LARGE = 97_336
+N_CRYSTALS = 600
+
+Kernel = "Callable[[CrystalBatch, int], np.ndarray]"
+
+
+def _neighbors(batch: CrystalBatch, threads: int) -> np.ndarray:
+    return kernels.neighbor_list(batch, 6.0, threads=threads).distances
+
+
+def _ewald(batch: CrystalBatch, threads: int) -> np.ndarray:
+    return kernels.ewald_site_energies(batch, threads=threads).site_energies
+
+
+def _voronoi(batch: CrystalBatch, threads: int) -> np.ndarray:
+    return kernels.voronoi(batch, threads=threads).volumes
+
+
+def _bond_valence(batch: CrystalBatch, threads: int) -> np.ndarray:
+    return kernels.bond_valence_sums(batch, threads=threads).sums
+
+
+def _symmetry(batch: CrystalBatch, threads: int) -> np.ndarray:
+    return kernels.symmetry(batch, threads=threads).orbits
+
+
+def _valences(batch: CrystalBatch, threads: int) -> np.ndarray:
+    bare = batch.with_oxidation_states(np.full(len(batch.atomic_numbers), np.nan))
+    return kernels.assign_oxidation_states(bare, threads=threads).oxidation_states
+
+
+KERNELS: dict[str, Any] = {
+    "neighbour list, 6 A": _neighbors,
+    "Ewald site energies": _ewald,
+    "Voronoi cells": _voronoi,
+    "bond-valence sums": _bond_valence,
+    "oxidation states": _valences,
+    "symmetry": _symmetry,
+}
+FOR_LARGE = ("neighbour list, 6 A", "Ewald site energies", "Voronoi cells", "bond-valence sums")
+
+
+def run(effort: Effort) -> Iterator[Row]:
+    """Compare on a batch of crystals and on one large crystal."""
+    name = data.available(quick=effort.quick)[-1]
+    batch = data.charged(name, 12 if effort.quick else N_CRYSTALS)
+    large = data.sodium_chloride(4 if effort.quick else round((LARGE / 8) ** (1 / 3)))
+    for what, kernel in KERNELS.items():
+        yield from _rows(f"{name}, batch", what, kernel, batch, effort)
+        if what in FOR_LARGE:
+            yield from _rows("NaCl", what, kernel, large, effort)
+
+
+def _rows(
+    name: str,
+    what: str,
+    kernel: Callable[[CrystalBatch, int], np.ndarray],
+    batch: CrystalBatch,
+    effort: Effort,
+) -> Iterator[Row]:
+    compare = Comparison("threads", what, "share of values that differ", 0.0, time.perf_counter)
+    alone: list[np.ndarray] = []
+
+    def error(values: np.ndarray) -> float:
+        alone.append(kernel(batch, 1))
+        return float(np.mean(values.view(np.int64) != alone[0].view(np.int64)))
+
+    ours = Work(f"{THREADS} threads", lambda: lambda: kernel(batch, THREADS), error)
+    peer = Work("1 thread", lambda: lambda: kernel(batch, 1))
+    yield from compare.rows(data.system(name, batch), effort, ours, [peer])
