@@ -285,28 +285,35 @@ class Ladder:
     effort : Effort
         Bounds the time of one call.
     power : float
-        Growth of the time with the number of atoms that is reckoned with.
+        Growth of the time with the number of atoms that is reckoned with, until two sizes show it.
     """
 
     def __init__(self, effort: Effort, power: float) -> None:
         self._longest = effort.longest
         self._power = power
-        self._last: dict[str, tuple[int, float]] = {}
+        self._known: dict[str, list[tuple[int, float]]] = {}
 
     def note(self, name: str, atoms: int, seconds: float | None) -> None:
         """Remember how long a work took; None if it failed."""
-        self._last[name] = atoms, float("inf") if seconds is None else seconds
+        known = self._known.setdefault(name, [])
+        if (atoms, seconds) not in known:
+            known.append((atoms, float("inf") if seconds is None else seconds))
 
-    def expected(self, name: str, atoms: int, power: float | None = None) -> float:
+    def expected(self, name: str, atoms: int) -> float:
         """Seconds that a work will take; 0 for one that has not been run."""
-        if name not in self._last:
+        known = self._known.get(name, [])
+        if not known:
             return 0.0
-        last, seconds = self._last[name]
-        return seconds * (atoms / last) ** (power or self._power)
+        last, seconds = known[-1]
+        power = self._power
+        if len(known) > 1 and np.isfinite(seconds):
+            before, earlier = known[-2]
+            power = max(1.0, float(np.log(seconds / earlier) / np.log(last / before)))
+        return seconds * (atoms / last) ** power
 
-    def affords(self, name: str, atoms: int, power: float | None = None) -> bool:
+    def affords(self, name: str, atoms: int) -> bool:
         """Tell whether a work is expected to end in time."""
-        return self.expected(name, atoms, power) <= self._longest
+        return self.expected(name, atoms) <= self._longest
 
 
 def _error(work: Work, timed: Timed) -> float | None:

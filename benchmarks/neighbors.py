@@ -1,4 +1,4 @@
-"""Full neighbour lists with shifts and distances within 6 angstrom."""
+"""Full neighbour lists with shifts and distances within 6 angstrom, and sums over such pairs."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ SIZES = (64, 512, 4_096, 32_768, 97_336, 1_000_000)
 PEER_SIZES = 100_000
 """The peers' lists of larger crystals would not leave enough memory."""
 
+SODIUM, CHLORINE = 11, 17
+R0, B = 2.15, 0.37
+"""Bond-valence parameters of Na+ and Cl- in Brown's table, in angstrom."""
+
 PairArrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -43,6 +47,69 @@ def run(effort: Effort) -> Iterator[Row]:
         for row in compare.rows(data.system("NaCl", batch), effort, ours, peers):
             ladder.note(row.peer, n, row.theirs)
             yield row
+    yield from _sums(effort)
+
+
+def _sums(effort: Effort) -> Iterator[Row]:
+    """Bond-valence sums: pairs are streamed into them here, listed and then summed by the peer."""
+    compare = Comparison("neighbors", f"sums over pairs, {CUTOFF:g} A", "relative", LIMIT)
+    salt = data.sodium_chloride(4 if effort.quick else 12)
+    yield from compare.rows(data.system("NaCl", salt), effort, *_sum_works(salt))
+    points = data.random_points(500 if effort.quick else 50_000)
+    is_sodium = np.arange(points.n_sites) % 2 == 0
+    ions = data.crystal(
+        points.lattices[0],
+        points.frac_coords,
+        np.where(is_sodium, SODIUM, CHLORINE),
+        np.where(is_sodium, 1.0, -1.0),
+    )
+    yield from compare.rows(data.system("random points", ions), effort, *_sum_works(ions))
+
+
+def _sum_works(ions: CrystalBatch) -> tuple[Work, list[Work]]:
+    """Sum over pairs of opposite charge; the error is the deviation from one another."""
+    exact: list[np.ndarray] = []
+
+    def with_vesin() -> Callable[[], np.ndarray]:
+        import vesin
+
+        search = vesin.NeighborList(cutoff=CUTOFF, full_list=True, n_threads=1)
+        (cart,), cell, charges = _carts(ions), ions.lattices[0], ions.oxidation_states
+
+        def run() -> np.ndarray:
+            i, j, distances = search.compute(cart, cell, True, "ijd")
+            bonds = np.where(charges[i] != charges[j], np.exp((R0 - distances) / B), 0.0)
+            return np.bincount(i, bonds, minlength=len(cart))
+
+        return run
+
+    def error(sums: np.ndarray) -> float:
+        if not exact:
+            exact.append(_plain_sums(ions))
+        return float(np.abs(sums / exact[0] - 1).max())
+
+    ours = Work(
+        "pyhpc",
+        lambda: lambda: kernels.bond_valence_sums(ions, cutoff=CUTOFF, threads=1).sums,
+        error,
+    )
+    return ours, [Work("vesin + NumPy", with_vesin, error, "vesin")]
+
+
+def _plain_sums(ions: CrystalBatch) -> np.ndarray:
+    """The same by a k-d tree, in a cube."""
+    from scipy.spatial import KDTree
+
+    edges = np.diag(ions.lattices[0])
+    cart = np.mod(ions.frac_coords, 1.0) % 1.0 * edges
+    of_sodium = ions.atomic_numbers == SODIUM
+    sums = np.zeros(len(cart))
+    trees = [KDTree(cart[mask], boxsize=edges) for mask in (of_sodium, ~of_sodium)]
+    pairs = trees[0].sparse_distance_matrix(trees[1], CUTOFF, output_type="ndarray")
+    bonds = np.exp((R0 - pairs["v"]) / B)
+    sums[of_sodium] = np.bincount(pairs["i"], bonds, minlength=of_sodium.sum())
+    sums[~of_sodium] = np.bincount(pairs["j"], bonds, minlength=(~of_sodium).sum())
+    return sums
 
 
 def _works(batch: CrystalBatch) -> tuple[Work, list[Work]]:

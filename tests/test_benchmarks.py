@@ -117,6 +117,10 @@ def test_ladder_extrapolates():
     assert ladder.expected("peer", 200) == pytest.approx(1.0)
     assert ladder.affords("peer", 200)
     assert not ladder.affords("peer", 201)
+    ladder.note("peer", 200, 0.5)
+    assert ladder.expected("peer", 400) == pytest.approx(1.0)
+    ladder.note("peer", 400, None)
+    assert not ladder.affords("peer", 401)
 
 
 @pytest.mark.parametrize(
