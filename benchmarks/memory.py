@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import data
+from benchmarks.harness import Ladder
 from pyhpc import kernels
 from pyhpc.shards.attempts import total_attempts
 from pyhpc.shards.output import Output
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
     from benchmarks.harness import Effort
 
 MIB = 2**20
-SIZES = (10_648, 97_336, 1_000_000)
-EWALD_SIZES = (10_648, 32_768)
+SIZES = (10_648, 32_768, 97_336, 1_000_000)
+LONGER = 3
+"""A kernel is given this times as long as a peer elsewhere; larger crystals are left out."""
+
 WORKER_LIMIT = 400 * MIB
 
 
@@ -45,6 +49,8 @@ class Memory:
         Of the arrays that are returned.
     working : int
         Peak beyond what was there before and the output.
+    seconds : float
+        Processor time.
     limit : int or None
         `working` may not exceed it.
     """
@@ -54,6 +60,7 @@ class Memory:
     atoms: int
     output: int
     working: int
+    seconds: float = 0.0
     limit: int | None = None
 
     @property
@@ -76,11 +83,15 @@ KERNELS: dict[str, Any] = {
 def run(effort: Effort) -> Iterator[Memory]:
     """Measure every kernel at every size, then a worker."""
     for what in KERNELS:
-        sizes = EWALD_SIZES if what == "Ewald site energies" else SIZES
-        for atoms in (512,) if effort.quick else sizes:
+        ladder = Ladder(effort, power=2.0)
+        for atoms in (512,) if effort.quick else SIZES:
+            if ladder.expected(what, atoms) > LONGER * effort.longest:
+                break
             command = [sys.executable, "-m", "benchmarks.memory", what, str(atoms)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
-            yield Memory(**json.loads(done.stdout))
+            row = Memory(**json.loads(done.stdout))
+            ladder.note(what, atoms, row.seconds)
+            yield row
     for name in data.available(quick=effort.quick):
         if name != "mp":
             yield _worker(name)
@@ -94,7 +105,7 @@ def _worker(name: str) -> Memory:
         subprocess.run(command, check=True, capture_output=True)
         peak = total_attempts(Output(Path(folder) / "out")).peak_memory
     atoms = data.sample(name).batch.n_sites
-    return Memory("worker, all features", name, atoms, 0, peak, WORKER_LIMIT)
+    return Memory("worker, all features", name, atoms, 0, peak, limit=WORKER_LIMIT)
 
 
 def _probe(what: str, atoms: int) -> Memory:
@@ -105,13 +116,16 @@ def _probe(what: str, atoms: int) -> Memory:
     kernel(small)
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     before = _resident("VmRSS")
+    start = time.process_time()
     result = kernel(batch)
+    seconds = time.process_time() - start
     output = sum(
         value.nbytes
         for field in fields(result)
         if isinstance(value := getattr(result, field.name), np.ndarray)
     )
-    return Memory(what, "NaCl", batch.n_sites, output, max(0, _resident("VmHWM") - before - output))
+    working = max(0, _resident("VmHWM") - before - output)
+    return Memory(what, "NaCl", batch.n_sites, output, working, seconds)
 
 
 def _resident(key: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import ewald
+from benchmarks.voronoi import VORONOI_NN
 from pyhpc.features.catalogue import (
     BOND_FACTOR,
     ION_PAIR_CUTOFF,
@@ -164,7 +165,7 @@ def _voronoi(structure: Any) -> dict[str, float]:
     sites = _ion_sites(structure)
     if not sites:
         return {}
-    cutter = VoronoiNN(tol=0)
+    cutter = VoronoiNN(tol=0, **VORONOI_NN)
     numbers = dict.fromkeys(VORONOI_THRESHOLDS, 0.0)
     for k in sites:
         faces = cutter.get_voronoi_polyhedra(structure, k).values()

@@ -45,7 +45,7 @@ HEADINGS: dict[type, Sequence[str]] = {
         "its error",
         "error is",
     ),
-    Memory: ("what", "system", "atoms", "output, MiB", "beyond, MiB", "beyond, bytes/atom"),
+    Memory: ("what", "system", "atoms", "time", "output, MiB", "beyond, MiB", "beyond, bytes/atom"),
     Deviation: ("what", "peer", "system", "compared", "worst", "median", "unit", "differing"),
     Count: ("what", ""),
 }
@@ -134,6 +134,7 @@ def _cells(row: AnyRow) -> Sequence[str]:
             row.what,
             row.data,
             f"{row.atoms:,}",
+            seconds(row.seconds) if row.seconds else "",
             f"{row.output / MIB:.1f}",
             f"{row.working / MIB:.1f}",
             f"{row.working / row.atoms:.0f}" if row.output else "",
