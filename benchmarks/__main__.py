@@ -53,8 +53,9 @@ def main() -> int:
         violated += [row for row in found if row.is_violated]
         results.parts[name] = found
         print(f"-- {name}: {time.perf_counter() - start:.0f} s\n", flush=True)
+        if folder:
+            results.save(folder)
     if folder:
-        results.save(folder)
         tables.write(folder / "README.md", results)
         plots.write(folder / "plots", results)
     for row in violated:
