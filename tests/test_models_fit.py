@@ -144,6 +144,22 @@ def test_bounds_told_to_the_loss_beat_bounds_taken_for_values():
     assert errors["xgboost_aft"] < 0.8 * errors["xgboost"]
 
 
+def test_robust_losses_shrug_off_outliers():
+    table, target = covered_table(300)
+    wild = target.values.copy()
+    wild[::15] -= 40.0
+    errors = {}
+    for loss in ("squared", "pseudo_huber", "absolute"):
+        model = from_spec(SMALL | {"loss": loss, "learning_rate": 0.3, "min_child_weight": 1.0})
+        fitted = model.fit(table, Target.measured(wild), Compute())
+        errors[loss] = np.median(np.abs(fitted.predict(table) - target.values))
+    assert max(errors["pseudo_huber"], errors["absolute"]) < 0.5 * errors["squared"]
+    # Far from 0, where a Newton step from there would land anywhere.
+    far = Target.measured(target.values + 500.0)
+    near, shifted = (model.fit(table, one, Compute()).predict(table) for one in (target, far))
+    np.testing.assert_allclose(shifted - 500.0, near, atol=0.01)
+
+
 def test_forests_are_those_of_scikit_learn():
     from sklearn.ensemble import ExtraTreesRegressor
 
@@ -190,10 +206,12 @@ def test_constant_targets_and_features_do_no_harm():
     ("change", "message"),
     [
         ({"kind": "xgbost"}, r"job.model.kind: unknown kind 'xgbost'. Allowed: mean, "),
-        ({"n_tree": 3}, r"job.model: unknown key 'n_tree'. Allowed: features, n_trees"),
+        ({"n_tree": 3}, r"job.model: unknown key 'n_tree'. Allowed: features, loss, n_trees"),
         ({"n_trees": 0}, r"job.model: n_trees = 0; it must be positive"),
         ({"n_trees": 3.5}, r"job.model.n_trees = 3.5. Expected a value of type int"),
         ({"n_trees": True}, r"job.model.n_trees = True"),
+        ({"loss": "huber"}, r"loss = 'huber'; allowed: squared, pseudo_huber, absolute"),
+        ({"kind": "xgboost_aft", "loss": "absolute"}, r"its likelihood"),
         ({"subsample": 1.5}, r"subsample = 1.5; it must be at most 1"),
         ({"features": "x0"}, r"job.model.features = 'x0'. Expected a list"),
         ({"features": ["x0", 3]}, r"job.model.features\[1\] = 3"),

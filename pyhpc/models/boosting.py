@@ -24,14 +24,25 @@ _MONITORED = 0.15
 """Fraction of the training rows that early stopping watches."""
 
 
+_OBJECTIVES = {
+    "squared": "reg:squarederror",
+    "pseudo_huber": "reg:pseudohubererror",
+    "absolute": "reg:absoluteerror",
+}
+"""XGBoost's names of the losses."""
+
+
 @dataclass(frozen=True)
 class XGBoost(Model):
-    """Boosted trees on the squared error.
+    """Boosted trees.
 
     Attributes
     ----------
     features : tuple of str
         Columns.
+    loss : str
+        Of an error e: ``"squared"``; ``"pseudo_huber"``, ``sqrt(1 + e^2) - 1``, which weighs
+        errors beyond one unit of the target by their size only; or ``"absolute"``.
     n_trees, max_depth, learning_rate, subsample, colsample_bytree, min_child_weight, reg_lambda
         As XGBoost's parameters of these names (``n_trees`` is the number of boosting rounds).
     fill : float, optional
@@ -44,6 +55,7 @@ class XGBoost(Model):
 
     kind: ClassVar[str] = "xgboost"
     features: tuple[str, ...]
+    loss: str = "squared"
     n_trees: int = 400
     max_depth: int = 5
     learning_rate: float = 0.05
@@ -55,6 +67,8 @@ class XGBoost(Model):
     early_stopping: int = 0
 
     def __post_init__(self) -> None:
+        if self.loss not in _OBJECTIVES:
+            raise ValueError(f"loss = {self.loss!r}; allowed: {', '.join(_OBJECTIVES)}")
         for name in ("n_trees", "max_depth", "learning_rate", "subsample", "colsample_bytree"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; it must be positive")
@@ -90,11 +104,17 @@ class XGBoost(Model):
         return rows if self.fill is None else np.nan_to_num(rows, nan=self.fill)
 
     def _objective(self) -> dict[str, Any]:
-        return {"objective": "reg:squarederror"}
+        return {"objective": _OBJECTIVES[self.loss], **self._start()}
+
+    def _start(self) -> dict[str, Any]:
+        # XGBoost starts at the mean for squared errors; for others it takes a Newton step from 0,
+        # which lands anywhere where the curvature is small, so the labels are centred instead.
+        return {} if self.loss == "squared" else {"base_score": 0.0}
 
     def _labels(self, target: Target) -> tuple[dict[str, NDArray[np.float64]], float, float]:
         """Labels of the rows, and the centre and scale that undo what was done to them."""
-        return {"label": target.values}, 0.0, 1.0
+        center = 0.0 if self.loss == "squared" else float(np.median(target.values))
+        return {"label": target.values - center}, center, 1.0
 
     def _quantized(
         self,
@@ -169,6 +189,8 @@ class XGBoostAFT(XGBoost):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.loss != "squared":
+            raise ValueError(f"loss = {self.loss!r}; the loss of xgboost_aft is its likelihood")
         if self.distribution not in ("normal", "logistic", "extreme"):
             raise ValueError(
                 f"distribution = {self.distribution!r}; allowed: normal, logistic, extreme"
