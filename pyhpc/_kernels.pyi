@@ -11,6 +11,7 @@ __all__ = [
     "expand_cells",
     "ewald_site_energies",
     "neighbor_list",
+    "simd_level",
     "status_names",
     "symmetry",
     "tables",
@@ -42,6 +43,7 @@ def ion_environments(
     batch: Any, atomic_number: int, bond_cutoffs: Any, anions: Any, threads: int | None
 ) -> dict[str, Any]: ...
 def neighbor_list(batch: Any, cutoff: float, threads: int | None) -> dict[str, Any]: ...
+def simd_level() -> str: ...
 def status_names() -> dict[int, str]: ...
 def symmetry(
     batch: Any, symprec: float, angle_tolerance: float | None, threads: int | None

@@ -14,6 +14,7 @@ pub mod ewald;
 pub mod expand;
 pub mod lattice;
 pub mod neighbors;
+pub mod simd;
 pub mod symmetry;
 pub mod tables;
 pub mod valence;

@@ -9,6 +9,7 @@ mod ewald;
 mod expand;
 mod neighbors;
 mod pool;
+mod simd;
 mod symmetry;
 mod tables;
 mod valence;
@@ -38,6 +39,8 @@ mod _kernels {
     #[pymodule_export]
     use crate::pool::default_threads;
     #[pymodule_export]
+    use crate::simd::simd_level;
+    #[pymodule_export]
     use crate::symmetry::symmetry;
     #[pymodule_export]
     use crate::tables::tables;
@@ -50,6 +53,7 @@ mod _kernels {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::simd::check_limit()?;
         module.add("COULOMB_CONSTANT", pyhpc_core::ewald::COULOMB_CONSTANT)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
