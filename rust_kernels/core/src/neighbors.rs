@@ -4,15 +4,17 @@
 //! of an atom with itself included, the pair of an atom with itself at shift zero not.
 
 mod grid;
+mod list;
 mod scan;
 #[cfg(test)]
 mod tests;
 
 use std::f64::consts::PI;
 
-use crate::batch::{Crystal, CrystalBatch, map_sites};
+use crate::batch::Crystal;
 use crate::error::{BatchError, CrystalError};
 pub use grid::{Block, BlockVisitor, Neighbor, NeighborGrid};
+pub use list::{NeighborLists, PairSlices};
 pub use scan::LANES;
 
 /// Most pairs of one crystal that are listed or summed over (28 bytes a pair: 14 GB as a list).
@@ -24,49 +26,6 @@ fn span(crystal: &Crystal<'_>, k: usize) -> (f64, f64) {
     let low = along().fold(f64::INFINITY, f64::min);
     let high = along().fold(f64::NEG_INFINITY, f64::max);
     (low, (high - low).max(1e-9))
-}
-
-/// Pairs of one crystal, by site `i`; sites are counted from 0 within the crystal.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Pairs {
-    /// First site of each pair.
-    pub i: Vec<usize>,
-    /// Second site of each pair.
-    pub j: Vec<usize>,
-    /// Lattice translation of the second site.
-    pub shifts: Vec<[i32; 3]>,
-    /// Distance in angstrom.
-    pub distances: Vec<f64>,
-}
-
-impl Pairs {
-    fn with_capacity(n: usize) -> Self {
-        Self {
-            i: Vec::with_capacity(n),
-            j: Vec::with_capacity(n),
-            shifts: Vec::with_capacity(n),
-            distances: Vec::with_capacity(n),
-        }
-    }
-
-    fn push(&mut self, i: usize, neighbor: &Neighbor) {
-        self.i.push(i);
-        self.j.push(neighbor.site);
-        self.shifts.push(neighbor.shift);
-        self.distances.push(neighbor.distance);
-    }
-}
-
-/// Full neighbour list of each crystal.
-pub fn neighbor_list(
-    batch: &CrystalBatch<'_>,
-    cutoff: f64,
-) -> Result<Vec<Result<Pairs, CrystalError>>, BatchError> {
-    check_cutoff(cutoff)?;
-    Ok(batch.par_map(|_, crystal| {
-        let capacity = check_pairs(crystal, cutoff)?;
-        Ok(crystal_pairs(crystal, cutoff, capacity))
-    }))
 }
 
 /// Refuses a cutoff that is not positive and finite.
@@ -114,25 +73,4 @@ fn expected_pairs(crystal: &Crystal<'_>, cutoff: f64) -> f64 {
     } else {
         pairs.min(n * n)
     }
-}
-
-fn crystal_pairs(crystal: &Crystal<'_>, cutoff: f64, capacity: usize) -> Pairs {
-    let grid = NeighborGrid::new(crystal, cutoff);
-    let n = crystal.n_sites();
-    let mut pairs = Pairs::with_capacity(capacity);
-    if crystal.is_large() {
-        let rows = map_sites(n, true, |i| {
-            let mut row = Vec::new();
-            grid.for_each(i, |neighbor| row.push(neighbor));
-            row
-        });
-        for (i, row) in rows.iter().enumerate() {
-            row.iter().for_each(|neighbor| pairs.push(i, neighbor));
-        }
-    } else {
-        for i in 0..n {
-            grid.for_each(i, |neighbor| pairs.push(i, &neighbor));
-        }
-    }
-    pairs
 }

@@ -5,9 +5,9 @@ use crate::batch::Crystal;
 use crate::lattice::{Lattice, Mat3, Vec3, dot, norm, row_times, sub};
 use crate::simd::{self, Level};
 
-/// Atoms that a search meets in a row right through its sphere, about, at the best width of a row:
-/// a vector's worth.
-const ATOMS_PER_RUN: f64 = 8.0;
+/// Atoms in a row right through the sphere of a search, at the width of rows that was found to be
+/// the fastest: narrower rows are more of them, wider ones hold more that is out of reach.
+const ATOMS_PER_RUN: f64 = 24.0;
 
 /// What rounding may do to the place of an atom, in angstrom or bins.
 const SLACK: f64 = 1e-6;
@@ -180,8 +180,8 @@ struct RowShape {
     sides: [f64; 2],
     /// Parts of the first two edges of a bin along the row.
     along: [f64; 2],
-    /// Length of a bin along the row.
-    step: f64,
+    /// Bins per angstrom along the row.
+    per_step: f64,
     /// No point of a row is farther from its axis than this.
     radius: f64,
     /// No point of a bin is farther from its centre than this, along the row.
@@ -208,29 +208,51 @@ impl RowShape {
             across,
             sides: [side(0, 1), side(1, 0)],
             along,
-            step,
+            per_step: 1.0 / step,
             radius: 0.5 * diagonal(1.0).max(diagonal(-1.0)) + SLACK,
             half_length: 0.5 * (along[0].abs() + along[1].abs() + step) + SLACK,
         }
     }
 
-    /// Run of bins, counted from where the row's centre is level with a point, that a sphere
-    /// around the point can touch; the row's axis is `x`, `y` edges of bins away from the point.
+    /// The bins of a row, counted from the one whose lower end is level with a point, that a sphere
+    /// around the point can touch: all between the two numbers, none where they cross. The row's
+    /// axis is `x`, `y` edges of bins away from the point.
     #[inline(always)]
-    fn run(&self, x: f64, y: f64, cutoff: f64) -> Option<(f64, f64)> {
+    fn run(&self, x: f64, y: f64, cutoff: f64) -> (f64, f64) {
         let axis: Vec3 = std::array::from_fn(|k| x * self.across[0][k] + y * self.across[1][k]);
-        let largest = |one: f64, other: f64| if one > other { one } else { other };
         // Bounds by the circle around the row and by either pair of its sides.
         let mut gap = largest(norm(&axis) - self.radius, 0.0);
         gap = largest(gap, (x.abs() - 0.5) * self.sides[0] - SLACK);
         gap = largest(gap, (y.abs() - 0.5) * self.sides[1] - SLACK);
-        if gap > cutoff {
-            return None;
-        }
-        let reach = (cutoff * cutoff - gap * gap).sqrt() + self.half_length;
+        let squared = cutoff * cutoff - gap * gap;
+        let reach = largest(squared, 0.0).sqrt() + self.half_length;
+        let reach = if squared < 0.0 { -1.0 } else { reach };
         let level = x * self.along[0] + y * self.along[1];
-        Some(((-reach - level) / self.step, (reach - level) / self.step))
+        let low = (-reach - level) * self.per_step;
+        let high = (reach - level) * self.per_step;
+        (low, high)
     }
+}
+
+/// The larger number: unlike `f64::max`, one instruction.
+#[inline(always)]
+fn largest(one: f64, other: f64) -> f64 {
+    if one > other { one } else { other }
+}
+
+/// The smaller number likewise.
+#[inline(always)]
+fn smallest(one: f64, other: f64) -> f64 {
+    if one < other { one } else { other }
+}
+
+/// The whole number below `x`, but no less than -1 and no more than `most`; where `x` is whole it
+/// may be the one below. Free of branches and function calls.
+#[inline(always)]
+fn floor(x: f64, most: f64) -> i32 {
+    const ROUND_TO_1: f64 = 1.5 * (1u64 << 52) as f64;
+    let half_below = smallest(largest(x - 0.5, -1.0), most);
+    (half_below + ROUND_TO_1).to_bits() as i32
 }
 
 impl NeighborGrid {
@@ -408,6 +430,13 @@ impl NeighborGrid {
         });
     }
 
+    /// Number of neighbours of `site`.
+    pub fn count(&self, site: usize) -> usize {
+        let mut count = 0;
+        self.for_each_block(site, &mut |block: &Block<'_>| count += block.len());
+        count
+    }
+
     /// Hands the neighbours of `site` to a visitor, several at a time, in an order that depends on
     /// the crystal alone.
     #[inline]
@@ -453,8 +482,8 @@ impl NeighborGrid {
         let mut hits = Hits::new();
         let [x_range, y_range] = [0, 1].map(|k| self.columns_around(k, home.place[k]));
         let [nx, ny] = self.n_columns;
-        let below = self.n_below as f64;
-        let level = home.place[2] - 0.5;
+        let level = home.place[2] - 0.5 + self.n_below as f64;
+        let n_layers = self.n_layers as f64;
         let own_image = (self.reach[0] * (2 * self.reach[1] + 1) + self.reach[1]) as usize;
         let (mut image_x, mut column_x) = (x_range.0.div_euclid(nx), x_range.0.rem_euclid(nx));
         let first_y = (y_range.0.div_euclid(ny), y_range.0.rem_euclid(ny));
@@ -462,16 +491,22 @@ impl NeighborGrid {
             let x = bx as f64 + 0.5 - home.place[0];
             let images = (image_x + self.reach[0]) * (2 * self.reach[1] + 1) + self.reach[1];
             let (mut image_y, mut column_y) = first_y;
-            for by in y_range.0..=y_range.1 {
-                let y = by as f64 + 0.5 - home.place[1];
-                if let Some((low, high)) = self.rows.run(x, y, self.cutoff) {
-                    // Slack has gone into the bounds, so that a bin just touched may be left out.
-                    let first = ((level + low + below + 1.0) as i64).max(0);
-                    let last = ((level + high + below) as i64).min(self.n_layers - 1);
+            let mut by = y_range.0;
+            while by <= y_range.1 {
+                // Several rows at a time, of which the last may be too many.
+                let (mut firsts, mut lasts) = ([0i32; LANES], [0i32; LANES]);
+                for k in 0..LANES {
+                    let y = (by as f64 + k as f64) + 0.5 - home.place[1];
+                    let (low, high) = self.rows.run(x, y, self.cutoff);
+                    firsts[k] = floor(level + low + 1.0, n_layers).max(0);
+                    lasts[k] = floor(level + high, n_layers - 1.0);
+                }
+                let n_rows = LANES.min((y_range.1 - by + 1) as usize);
+                for (&first, &last) in firsts[..n_rows].iter().zip(&lasts) {
                     if first <= last {
                         let row = (column_x * ny + column_y) * self.n_layers;
-                        let start = self.starts[(row + first) as usize];
-                        let end = self.starts[(row + last + 1) as usize];
+                        let start = self.starts[(row + i64::from(first)) as usize];
+                        let end = self.starts[(row + i64::from(last) + 1) as usize];
                         let image = (images + image_y) as usize;
                         let origin = sub(&home.coords, &self.images[image].offset);
                         // All of the run but the site itself.
@@ -499,11 +534,12 @@ impl NeighborGrid {
                             }
                         }
                     }
+                    column_y += 1;
+                    if column_y == ny {
+                        (image_y, column_y) = (image_y + 1, 0);
+                    }
                 }
-                column_y += 1;
-                if column_y == ny {
-                    (image_y, column_y) = (image_y + 1, 0);
-                }
+                by += LANES as i64;
             }
             column_x += 1;
             if column_x == nx {

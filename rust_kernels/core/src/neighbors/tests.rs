@@ -1,6 +1,7 @@
 //! All levels against each other and against every image that there is.
 
 use super::*;
+use crate::CrystalBatch;
 use crate::lattice::{Lattice, Mat3, Vec3, norm, row_times};
 use crate::simd::Level;
 
