@@ -31,10 +31,12 @@ pub struct Atoms {
     pub x: Vec<f64>,
     pub y: Vec<f64>,
     pub z: Vec<f64>,
-    sites: Vec<u32>,
-    /// Lattice translation of each, for the coordinates as given.
-    shifts: Vec<[i32; 3]>,
+    labels: Vec<Label>,
 }
+
+/// Lattice translation of an atom, for the coordinates as given, and its site: 16 bytes, so that
+/// they are fetched and moved at once.
+pub type Label = [i32; 4];
 
 /// Where a site is itself.
 #[derive(Debug, Clone, Copy)]
@@ -42,8 +44,8 @@ struct Home {
     coords: Vec3,
     /// In units of bins.
     place: Vec3,
-    /// Whole lattice vectors that wrapping took off.
-    wrap: [i32; 3],
+    /// Whole lattice vectors that wrapping took off, as a label for the site of number 0.
+    wrap: Label,
     /// Its slot among the atoms.
     slot: u32,
 }
@@ -53,8 +55,8 @@ struct Home {
 struct Image {
     /// In angstrom.
     offset: Vec3,
-    /// In whole lattice vectors.
-    shift: [i32; 3],
+    /// In whole lattice vectors, as a label for the site of number 0.
+    label: Label,
 }
 
 /// Neighbours of one site, several at a time.
@@ -99,7 +101,7 @@ impl Block<'_> {
     /// Site of neighbour `k`.
     #[inline(always)]
     pub fn site(&self, k: usize) -> usize {
-        self.grid.atoms.sites[self.hits.slots[k] as usize] as usize
+        self.grid.atoms.labels[self.hits.slots[k] as usize][3] as usize
     }
 
     /// Distance of neighbour `k` in angstrom.
@@ -111,9 +113,17 @@ impl Block<'_> {
     /// Lattice translation of neighbour `k`.
     #[inline(always)]
     pub fn shift(&self, k: usize) -> [i32; 3] {
-        let image = &self.grid.images[self.hits.images[k] as usize].shift;
-        let own = &self.grid.atoms.shifts[self.hits.slots[k] as usize];
-        std::array::from_fn(|l| image[l] + own[l] + self.home.wrap[l])
+        let [x, y, z, _] = self.label(k);
+        [x, y, z]
+    }
+
+    /// Lattice translation and site of neighbour `k`.
+    #[inline(always)]
+    pub fn label(&self, k: usize) -> Label {
+        let image = &self.grid.images[self.hits.images[k] as usize].label;
+        let own = &self.grid.atoms.labels[self.hits.slots[k] as usize];
+        let wrap = &self.home.wrap;
+        std::array::from_fn(|l| image[l] + own[l] + wrap[l])
     }
 
     /// Vector from the site to neighbour `k`, in angstrom.
@@ -319,7 +329,7 @@ impl NeighborGrid {
                 let (x, y) = (x as i32, y as i32);
                 images.push(Image {
                     offset: row_times(&[f64::from(x), f64::from(y), 0.0], basis.rows()),
-                    shift: std::array::from_fn(|k| x * steps[0][k] + y * steps[1][k]),
+                    label: label(0, |k| x * steps[0][k] + y * steps[1][k]),
                 });
             }
         }
@@ -372,30 +382,28 @@ impl NeighborGrid {
         for list in [&mut atoms.x, &mut atoms.y, &mut atoms.z] {
             list.reserve_exact(most);
         }
-        atoms.sites.reserve_exact(most);
-        atoms.shifts.reserve_exact(most);
+        atoms.labels.reserve_exact(most);
         self.starts
             .reserve_exact((n_rows * self.n_layers) as usize + 1);
         for row in 0..n_rows {
             let first = -self.n_below;
             let (mut image, mut layer) = (first.div_euclid(n_home), first.rem_euclid(n_home));
             for _ in 0..self.n_layers {
-                self.starts.push(atoms.sites.len() as u32);
+                self.starts.push(atoms.labels.len() as u32);
                 let at = (row * n_home + layer) as usize;
                 let offset = vector.map(|x| image as f64 * x);
                 let shift = step.map(|x| image as i32 * x);
                 for &site in &sorted[home_starts[at] as usize..home_starts[at + 1] as usize] {
                     let home = &mut self.homes[site as usize];
                     if image == 0 {
-                        home.slot = atoms.sites.len() as u32;
+                        home.slot = atoms.labels.len() as u32;
                     }
                     atoms.x.push(home.coords[0] + offset[0]);
                     atoms.y.push(home.coords[1] + offset[1]);
                     atoms.z.push(home.coords[2] + offset[2]);
-                    atoms.sites.push(site);
                     atoms
-                        .shifts
-                        .push(std::array::from_fn(|k| shift[k] - home.wrap[k]));
+                        .labels
+                        .push(label(site as usize, |k| shift[k] - home.wrap[k]));
                 }
                 layer += 1;
                 if layer == n_home {
@@ -403,7 +411,7 @@ impl NeighborGrid {
                 }
             }
         }
-        let n = atoms.sites.len();
+        let n = atoms.labels.len();
         self.starts.push(n as u32);
         for list in [&mut atoms.x, &mut atoms.y, &mut atoms.z] {
             list.resize(n + LANES, 0.0);
@@ -412,8 +420,8 @@ impl NeighborGrid {
 
     /// The value of each site at each of its slots.
     pub fn by_slot<T>(&self, value: impl Fn(usize) -> T) -> Vec<T> {
-        let sites = self.atoms.sites.iter();
-        sites.map(|&site| value(site as usize)).collect()
+        let labels = self.atoms.labels.iter();
+        labels.map(|label| value(label[3] as usize)).collect()
     }
 
     /// Calls `visit` for each neighbour of `site`, in an order that depends on the crystal alone.
@@ -433,7 +441,7 @@ impl NeighborGrid {
     /// Number of neighbours of `site`.
     pub fn count(&self, site: usize) -> usize {
         let mut count = 0;
-        self.for_each_block(site, &mut |block: &Block<'_>| count += block.len());
+        self.dispatch::<false, _>(site, &mut |block: &Block<'_>| count += block.len());
         count
     }
 
@@ -441,32 +449,39 @@ impl NeighborGrid {
     /// the crystal alone.
     #[inline]
     pub fn for_each_block<V: BlockVisitor>(&self, site: usize, visitor: &mut V) {
+        self.dispatch::<true, V>(site, visitor);
+    }
+
+    /// Searches with the instructions of the level; without `KEEP`, blocks hold nothing but the
+    /// number of neighbours.
+    #[inline]
+    fn dispatch<const KEEP: bool, V: BlockVisitor>(&self, site: usize, visitor: &mut V) {
         match self.level {
-            Level::Scalar => self.search(site, visitor, scan::scalar),
+            Level::Scalar => self.search(site, visitor, scan::scalar::<KEEP>),
             // SAFETY: the processor has the instructions, which `with_level` asserted.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { self.search_avx2(site, visitor) },
+            Level::Avx2 => unsafe { self.search_avx2::<KEEP, V>(site, visitor) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { self.search_avx512(site, visitor) },
+            Level::Avx512 => unsafe { self.search_avx512::<KEEP, V>(site, visitor) },
             #[cfg(not(target_arch = "x86_64"))]
-            _ => self.search(site, visitor, scan::scalar),
+            _ => self.search(site, visitor, scan::scalar::<KEEP>),
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
-    fn search_avx2<V: BlockVisitor>(&self, site: usize, visitor: &mut V) {
+    fn search_avx2<const KEEP: bool, V: BlockVisitor>(&self, site: usize, visitor: &mut V) {
         self.search(site, visitor, |atoms, run, hits| {
-            scan::avx2(atoms, run, hits)
+            scan::avx2::<KEEP>(atoms, run, hits);
         });
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
-    fn search_avx512<V: BlockVisitor>(&self, site: usize, visitor: &mut V) {
+    fn search_avx512<const KEEP: bool, V: BlockVisitor>(&self, site: usize, visitor: &mut V) {
         self.search(site, visitor, |atoms, run, hits| {
-            scan::avx512(atoms, run, hits)
+            scan::avx512::<KEEP>(atoms, run, hits);
         });
     }
 
@@ -581,11 +596,16 @@ impl NeighborGrid {
     }
 }
 
+/// The label of a site and a lattice translation.
+fn label(site: usize, shift: impl Fn(usize) -> i32) -> Label {
+    [shift(0), shift(1), shift(2), site as i32]
+}
+
 /// A site moved into the cell of the basis where it is periodic; its place is in units of the
 /// basis, its slot not yet known.
 fn wrapped(crystal: &Crystal<'_>, basis: &Lattice, steps: &[[i32; 3]; 3], frac: &Vec3) -> Home {
     let mut frac = *frac;
-    let mut wrap = [0; 3];
+    let mut wrap = [0; 4];
     for k in (0..3).filter(|&k| crystal.pbc[k]) {
         let floor = frac[k].floor();
         frac[k] -= floor;

@@ -150,11 +150,11 @@ impl BlockVisitor for Writer<'_> {
         for (distance, squared) in into.distances.iter_mut().zip(squared) {
             *distance = squared.sqrt();
         }
-        for (k, j) in into.j.iter_mut().enumerate() {
-            *j = self.first_site + block.site(k) as i64;
-        }
-        for (k, shift) in into.shifts.iter_mut().enumerate() {
-            *shift = block.shift(k);
+        let pairs = into.j.iter_mut().zip(into.shifts);
+        for (k, (j, shift)) in pairs.enumerate() {
+            let [x, y, z, site] = block.label(k);
+            *j = self.first_site + i64::from(site);
+            *shift = [x, y, z];
         }
     }
 }

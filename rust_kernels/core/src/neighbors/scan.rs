@@ -47,8 +47,9 @@ pub struct Run {
     pub cutoff_squared: f64,
 }
 
-/// Adds the atoms of a run that are within the cutoff.
-pub fn scalar(atoms: &Atoms, run: &Run, hits: &mut Hits) {
+/// Adds the atoms of a run that are within the cutoff; without `KEEP` they are only counted.
+#[inline(always)]
+pub fn scalar<const KEEP: bool>(atoms: &Atoms, run: &Run, hits: &mut Hits) {
     let Run { start, end, .. } = *run;
     let (x, y, z) = (&atoms.x[..end], &atoms.y[..end], &atoms.z[..end]);
     for k in start..end {
@@ -59,9 +60,11 @@ pub fn scalar(atoms: &Atoms, run: &Run, hits: &mut Hits) {
         );
         let squared = (dx * dx + dy * dy) + dz * dz;
         // Written in any case, and overwritten unless it counts: no branch to predict.
-        hits.squared[hits.len] = squared;
-        hits.slots[hits.len] = k as u32;
-        hits.images[hits.len] = run.image;
+        if KEEP {
+            hits.squared[hits.len] = squared;
+            hits.slots[hits.len] = k as u32;
+            hits.images[hits.len] = run.image;
+        }
         hits.len += usize::from(squared < run.cutoff_squared);
     }
 }
@@ -84,10 +87,10 @@ mod x86 {
         assert!(hits.len + PIECE <= CAPACITY);
     }
 
-    /// Adds the atoms of a run that are within the cutoff.
+    /// Adds the atoms of a run that are within the cutoff; without `KEEP` they are only counted.
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
     #[inline]
-    pub fn avx512(atoms: &Atoms, run: &Run, hits: &mut Hits) {
+    pub fn avx512<const KEEP: bool>(atoms: &Atoms, run: &Run, hits: &mut Hits) {
         check(atoms, run, hits);
         let [x0, y0, z0] = run.origin;
         let (x0, y0, z0) = (_mm512_set1_pd(x0), _mm512_set1_pd(y0), _mm512_set1_pd(z0));
@@ -121,17 +124,19 @@ mod x86 {
             let left = run.end - k;
             let of_run = if left >= 8 { 0xff } else { (1u8 << left) - 1 };
             let inside = _mm512_mask_cmp_pd_mask::<_CMP_LT_OQ>(of_run, squared, cutoff_squared);
-            // SAFETY: the run has at most `PIECE` atoms, for which `check` found room, and 8 more.
-            unsafe {
-                _mm512_storeu_pd(
-                    hits.squared.as_mut_ptr().add(len),
-                    _mm512_maskz_compress_pd(inside, squared),
-                );
-                _mm256_storeu_si256(
-                    hits.slots.as_mut_ptr().add(len).cast(),
-                    _mm256_maskz_compress_epi32(inside, slots),
-                );
-                _mm256_storeu_si256(hits.images.as_mut_ptr().add(len).cast(), image);
+            if KEEP {
+                // SAFETY: the run has at most `PIECE` atoms, for which `check` found room, and 8 more.
+                unsafe {
+                    _mm512_storeu_pd(
+                        hits.squared.as_mut_ptr().add(len),
+                        _mm512_maskz_compress_pd(inside, squared),
+                    );
+                    _mm256_storeu_si256(
+                        hits.slots.as_mut_ptr().add(len).cast(),
+                        _mm256_maskz_compress_epi32(inside, slots),
+                    );
+                    _mm256_storeu_si256(hits.images.as_mut_ptr().add(len).cast(), image);
+                }
             }
             len += inside.count_ones() as usize;
             slots = _mm256_add_epi32(slots, step);
@@ -159,10 +164,10 @@ mod x86 {
         table
     };
 
-    /// Adds the atoms of a run that are within the cutoff.
+    /// Adds the atoms of a run that are within the cutoff; without `KEEP` they are only counted.
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
     #[inline]
-    pub fn avx2(atoms: &Atoms, run: &Run, hits: &mut Hits) {
+    pub fn avx2<const KEEP: bool>(atoms: &Atoms, run: &Run, hits: &mut Hits) {
         check(atoms, run, hits);
         let [x0, y0, z0] = run.origin;
         let (x0, y0, z0) = (_mm256_set1_pd(x0), _mm256_set1_pd(y0), _mm256_set1_pd(z0));
@@ -192,18 +197,23 @@ mod x86 {
             let of_run = if left >= 4 { 0xf } else { (1usize << left) - 1 };
             let inside = _mm256_cmp_pd::<_CMP_LT_OQ>(squared, cutoff_squared);
             let inside = _mm256_movemask_pd(inside) as usize & of_run;
-            // SAFETY: a row of the table is as long as the vector; the stores as above.
-            unsafe {
-                let order = _mm256_loadu_si256(TO_FRONT[inside].as_ptr().cast());
-                let front = _mm256_permutevar8x32_ps(_mm256_castpd_ps(squared), order);
-                _mm256_storeu_pd(hits.squared.as_mut_ptr().add(len), _mm256_castps_pd(front));
-                // The pairs of 32 bits came from lane `order / 2`.
-                let lanes = _mm256_srli_epi32::<1>(order);
-                let lanes =
-                    _mm256_permutevar8x32_epi32(lanes, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
-                let slots = _mm_add_epi32(_mm_set1_epi32(k as i32), _mm256_castsi256_si128(lanes));
-                _mm_storeu_si128(hits.slots.as_mut_ptr().add(len).cast(), slots);
-                _mm_storeu_si128(hits.images.as_mut_ptr().add(len).cast(), image);
+            if KEEP {
+                // SAFETY: a row of the table is as long as the vector; the stores as above.
+                unsafe {
+                    let order = _mm256_loadu_si256(TO_FRONT[inside].as_ptr().cast());
+                    let front = _mm256_permutevar8x32_ps(_mm256_castpd_ps(squared), order);
+                    _mm256_storeu_pd(hits.squared.as_mut_ptr().add(len), _mm256_castps_pd(front));
+                    // The pairs of 32 bits came from lane `order / 2`.
+                    let lanes = _mm256_srli_epi32::<1>(order);
+                    let lanes = _mm256_permutevar8x32_epi32(
+                        lanes,
+                        _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6),
+                    );
+                    let slots =
+                        _mm_add_epi32(_mm_set1_epi32(k as i32), _mm256_castsi256_si128(lanes));
+                    _mm_storeu_si128(hits.slots.as_mut_ptr().add(len).cast(), slots);
+                    _mm_storeu_si128(hits.images.as_mut_ptr().add(len).cast(), image);
+                }
             }
             len += inside.count_ones() as usize;
             k += 4;
