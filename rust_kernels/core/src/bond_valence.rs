@@ -9,10 +9,11 @@
 pub mod brown2020;
 pub mod okeeffe_brese;
 
-use crate::batch::{Crystal, CrystalBatch};
+use crate::batch::{Crystal, CrystalBatch, SHORTEST_BOND};
 use crate::elements::SYMBOLS;
 use crate::error::{BatchError, CrystalError};
-use crate::neighbors::{NeighborGrid, check_cutoff, check_pairs};
+use crate::neighbors::{Block, BlockVisitor, LANES, NeighborGrid, check_cutoff, check_pairs};
+use crate::simd;
 
 /// Highest charge that is looked up.
 const MAX_CHARGE: f64 = 8.0;
@@ -74,21 +75,41 @@ impl Parameters {
     }
 }
 
-/// What a species entry is to its neighbours: an index among the crystal's cations or anions.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Ion {
-    Cation(usize),
-    Anion(usize),
-    Neutral,
+/// The bond of two ions as the sums take it: `exp((r0 - R) per_b)` times `counts`, which is 1, or
+/// 0 where the two are not of opposite charge; `estimated` likewise, 0 where it is fitted.
+#[derive(Debug, Clone, Copy)]
+struct Term {
+    r0: f64,
+    per_b: f64,
+    counts: f64,
+    estimated: f64,
 }
 
-/// The ions of a crystal, and the parameters of each cation with each anion.
+impl Term {
+    const NONE: Self = Self {
+        r0: 0.0,
+        per_b: 1.0,
+        counts: 0.0,
+        estimated: 0.0,
+    };
+
+    fn new(bond: Bond) -> Self {
+        Self {
+            r0: bond.r0,
+            per_b: 1.0 / bond.b,
+            counts: 1.0,
+            estimated: if bond.estimated { 1.0 } else { 0.0 },
+        }
+    }
+}
+
+/// The ions of a crystal, numbered from 1, and the bonds between each two; 0 is what has no charge.
 struct Ions {
-    /// (n_species,) what each species entry is.
-    species: Vec<Ion>,
-    n_anions: usize,
-    /// Cation after cation.
-    bonds: Vec<Bond>,
+    /// (n_species,) the ion of each species entry.
+    of_species: Vec<u32>,
+    n_ions: usize,
+    /// (n_ions, n_ions), those without charge included.
+    terms: Vec<Term>,
 }
 
 impl Ions {
@@ -106,22 +127,23 @@ impl Ions {
         if !(occupied(1.0) && occupied(-1.0)) {
             return Err(CrystalError::NoIonPairs);
         }
-        let (mut cations, mut anions) = (Vec::new(), Vec::new());
-        let species = std::iter::zip(crystal.atomic_numbers, crystal.oxidation_states)
+        // Element, and the charge of cations.
+        let mut ions: Vec<(u8, Option<u8>)> = Vec::new();
+        let of_species = std::iter::zip(crystal.atomic_numbers, crystal.oxidation_states)
             .map(|(&z, &charge)| {
-                if charge > 0.0 {
-                    let whole = charge.round().clamp(1.0, MAX_CHARGE) as u8;
-                    Ion::Cation(index_of(&mut cations, (z, whole)))
-                } else if charge < 0.0 {
-                    Ion::Anion(index_of(&mut anions, z))
-                } else {
-                    Ion::Neutral
+                if charge == 0.0 {
+                    return 0;
                 }
+                let whole = || charge.round().clamp(1.0, MAX_CHARGE) as u8;
+                let ion = (z, (charge > 0.0).then(whole));
+                1 + index_of(&mut ions, ion) as u32
             })
             .collect();
-        let mut bonds = Vec::with_capacity(cations.len() * anions.len());
-        for &(cation, charge) in &cations {
-            for &anion in &anions {
+        let n_ions = ions.len() + 1;
+        let mut terms = vec![Term::NONE; n_ions * n_ions];
+        for (i, &(cation, charge)) in ions.iter().enumerate() {
+            let Some(charge) = charge else { continue };
+            for (j, &(anion, _)) in ions.iter().enumerate().filter(|(_, ion)| ion.1.is_none()) {
                 let bond = parameters.find(cation, charge, anion).ok_or(
                     CrystalError::MissingBondParameters {
                         cation: SYMBOLS[usize::from(cation) - 1],
@@ -129,24 +151,21 @@ impl Ions {
                         anion: SYMBOLS[usize::from(anion) - 1],
                     },
                 )?;
-                bonds.push(bond);
+                terms[(i + 1) * n_ions + j + 1] = Term::new(bond);
+                terms[(j + 1) * n_ions + i + 1] = Term::new(bond);
             }
         }
         Ok(Self {
-            species,
-            n_anions: anions.len(),
-            bonds,
+            of_species,
+            n_ions,
+            terms,
         })
     }
 
-    /// Parameters of two species entries, none unless their charges are opposite.
-    fn bond(&self, one: usize, two: usize) -> Option<&Bond> {
-        match (self.species[one], self.species[two]) {
-            (Ion::Cation(cation), Ion::Anion(anion)) | (Ion::Anion(anion), Ion::Cation(cation)) => {
-                self.bonds.get(cation * self.n_anions + anion)
-            }
-            _ => None,
-        }
+    /// The bonds of an ion with each ion.
+    fn bonds_of(&self, ion: u32) -> &[Term] {
+        let first = ion as usize * self.n_ions;
+        &self.terms[first..first + self.n_ions]
     }
 }
 
@@ -194,8 +213,29 @@ pub fn bond_valence_sums(
 
 fn crystal_sums(crystal: &Crystal<'_>, ions: &Ions, cutoff: f64) -> BondValence {
     let grid = NeighborGrid::new(crystal, cutoff);
+    let most = (0..crystal.n_sites())
+        .map(|site| crystal.species(site).len())
+        .max();
+    let ranks: Vec<Rank> = (0..most.unwrap_or(0))
+        .map(|rank| Rank::new(crystal, ions, &grid, rank))
+        .collect();
     let (sums, estimated): (Vec<f64>, Vec<f64>) = crystal
-        .map_orbits(|site| site_sum(crystal, ions, &grid, site))
+        .map_orbits(|site| {
+            let own = crystal.species_weights(site);
+            let mut sum = SiteSum {
+                crystal,
+                site,
+                bonds: own
+                    .map(|(s, w)| (ions.bonds_of(ions.of_species[s]), w))
+                    .collect(),
+                ranks: &ranks,
+                sums: [0.0; LANES],
+                estimated: [0.0; LANES],
+            };
+            grid.for_each_block(site, &mut sum);
+            let [sum, estimated] = [sum.sums, sum.estimated].map(|lanes| lanes.iter().sum::<f64>());
+            (sum, if sum > 0.0 { estimated / sum } else { 0.0 })
+        })
         .into_iter()
         .unzip();
     let charge = |(species, weight): (usize, f64)| weight * crystal.oxidation_states[species].abs();
@@ -211,29 +251,88 @@ fn crystal_sums(crystal: &Crystal<'_>, ions: &Ions, cutoff: f64) -> BondValence 
     }
 }
 
-/// Bond-valence sum of a site and the fraction of it that is estimated.
-fn site_sum(crystal: &Crystal<'_>, ions: &Ions, grid: &NeighborGrid, site: usize) -> (f64, f64) {
-    let own: Vec<(usize, f64)> = crystal.species_weights(site).collect();
-    let (mut sum, mut estimated) = (0.0, 0.0);
-    grid.for_each(site, |neighbor| {
-        if crystal.are_alternatives(site, neighbor.site, neighbor.distance) {
-            return;
+/// The first, second, ... species of each neighbour, by its slot in the grid.
+struct Rank {
+    ions: Vec<u32>,
+    /// 0 for sites with fewer species.
+    occupancies: Vec<f64>,
+}
+
+impl Rank {
+    fn new(crystal: &Crystal<'_>, ions: &Ions, grid: &NeighborGrid, rank: usize) -> Self {
+        let entry = |site: usize| crystal.species(site).nth(rank);
+        Self {
+            ions: grid.by_slot(|site| entry(site).map_or(0, |s| ions.of_species[s])),
+            occupancies: grid.by_slot(|site| entry(site).map_or(0.0, |s| crystal.occupancies[s])),
         }
-        for other in crystal.species(neighbor.site) {
-            for &(species, weight) in &own {
-                let Some(bond) = ions.bond(species, other) else {
-                    continue;
-                };
-                let valence = ((bond.r0 - neighbor.distance) / bond.b).exp();
-                let counted = weight * crystal.occupancies[other] * valence;
-                sum += counted;
-                if bond.estimated {
-                    estimated += counted;
+    }
+}
+
+/// Adds up the bond valences of one site.
+struct SiteSum<'a> {
+    crystal: &'a Crystal<'a>,
+    site: usize,
+    /// For each species of the site, its bonds with each ion and its share of the site.
+    bonds: Vec<(&'a [Term], f64)>,
+    ranks: &'a [Rank],
+    sums: [f64; LANES],
+    estimated: [f64; LANES],
+}
+
+impl BlockVisitor for SiteSum<'_> {
+    #[inline(always)]
+    fn visit(&mut self, block: &Block<'_>) {
+        let groups = block.squared().iter().zip(block.slots());
+        for (group, (squared, slots)) in groups.enumerate() {
+            let mut distances = [0.0; LANES];
+            for k in 0..LANES {
+                distances[k] = squared[k].sqrt();
+            }
+            if distances.iter().any(|distance| *distance < SHORTEST_BOND) {
+                self.pass_over_alternatives(block, group * LANES, &mut distances);
+            }
+            for rank in self.ranks {
+                for (bonds, share) in &self.bonds {
+                    let (mut exponents, mut counts) = ([0.0; LANES], [0.0; LANES]);
+                    let mut estimated = [0.0; LANES];
+                    for k in 0..LANES {
+                        let slot = slots[k] as usize;
+                        let bond = &bonds[rank.ions[slot] as usize];
+                        let weight = share * rank.occupancies[slot];
+                        exponents[k] = (bond.r0 - distances[k]) * bond.per_b;
+                        counts[k] = weight * bond.counts;
+                        estimated[k] = weight * bond.estimated;
+                    }
+                    let valences = simd::exp(&exponents);
+                    for k in 0..LANES {
+                        self.sums[k] += counts[k] * valences[k];
+                        self.estimated[k] += estimated[k] * valences[k];
+                    }
                 }
             }
         }
-    });
-    (sum, if sum > 0.0 { estimated / sum } else { 0.0 })
+    }
+}
+
+impl SiteSum<'_> {
+    /// Moves neighbours that can't be there at the same time as the site out of reach; `first` is
+    /// the number within the block of the first distance.
+    #[cold]
+    fn pass_over_alternatives(
+        &self,
+        block: &Block<'_>,
+        first: usize,
+        distances: &mut [f64; LANES],
+    ) {
+        for (k, distance) in (first..block.len()).zip(distances) {
+            if self
+                .crystal
+                .are_alternatives(self.site, block.site(k), *distance)
+            {
+                *distance = f64::INFINITY;
+            }
+        }
+    }
 }
 
 /// Neutral sites have no valence to meet and are left out.

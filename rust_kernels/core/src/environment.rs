@@ -3,7 +3,7 @@
 
 use crate::batch::{Crystal, CrystalBatch, map_sites};
 use crate::error::{BatchError, CrystalError};
-use crate::neighbors::{NeighborGrid, check_pairs};
+use crate::neighbors::{Block, NeighborGrid, check_pairs};
 
 /// Number of elements that bond cutoffs are given for.
 pub const N_ELEMENTS: usize = 118;
@@ -103,7 +103,11 @@ fn crystal_environments(
     let has_anions = (0..crystal.n_sites()).any(|site| search.holds_anion(site));
     // All bonds lie within the first radius, so that wider searches leave the coordination alone.
     let mut radius = bond_cutoffs.iter().copied().fold(FIRST_RADIUS, f64::max);
-    let mut unfinished: Vec<usize> = (0..ions.len()).collect();
+    // What is the same by symmetry has the same surroundings.
+    let stands_for = crystal.representatives();
+    let mut unfinished: Vec<usize> = (0..ions.len())
+        .filter(|&k| stands_for[ions[k].site] == ions[k].site)
+        .collect();
     while !unfinished.is_empty() && radius <= LAST_RADIUS {
         check_pairs(crystal, radius)?;
         let grid = NeighborGrid::new(crystal, radius);
@@ -118,6 +122,16 @@ fn crystal_environments(
             ion.ion_distance.is_nan() || (has_anions && ion.anion_distance.is_nan())
         });
         radius *= 2.0;
+    }
+    for k in 0..ions.len() {
+        let site = ions[k].site;
+        // The first of its orbit comes before it.
+        if let Ok(first) = ions[..k].binary_search_by_key(&stands_for[site], |ion| ion.site) {
+            ions[k] = IonSite {
+                site,
+                ..ions[first]
+            };
+        }
     }
     Ok(ions)
 }
@@ -153,18 +167,20 @@ impl Search<'_> {
         let mut ion_distance = f64::INFINITY;
         let mut anion_distance = f64::INFINITY;
         let mut coordination_number = 0.0;
-        grid.for_each(ion.site, |neighbor| {
-            let (site, distance) = (neighbor.site, neighbor.distance);
-            if self.amounts[site] > 0.0
-                && distance < ion_distance
-                && !self.crystal.are_alternatives(ion.site, site, distance)
-            {
-                ion_distance = distance;
-            }
-            for (cutoff, occupancy) in self.anions(site) {
-                anion_distance = anion_distance.min(distance);
-                if distance < cutoff {
-                    coordination_number += occupancy;
+        grid.for_each_block(ion.site, &mut |block: &Block<'_>| {
+            for k in 0..block.len() {
+                let (site, distance) = (block.site(k), block.distance(k));
+                if self.amounts[site] > 0.0
+                    && distance < ion_distance
+                    && !self.crystal.are_alternatives(ion.site, site, distance)
+                {
+                    ion_distance = distance;
+                }
+                for (cutoff, occupancy) in self.anions(site) {
+                    anion_distance = anion_distance.min(distance);
+                    if distance < cutoff {
+                        coordination_number += occupancy;
+                    }
                 }
             }
         });

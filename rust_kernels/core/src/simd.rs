@@ -5,6 +5,10 @@
 //! same order and never fuse a multiplication with an addition, so that results are the same bit
 //! for bit on every machine.
 
+mod exp;
+
+pub use exp::exp;
+
 use std::sync::LazyLock;
 
 /// Environment variable that forbids levels above the one it names.
