@@ -126,6 +126,17 @@ impl Block<'_> {
         std::array::from_fn(|l| image[l] + own[l] + wrap[l])
     }
 
+    /// All there is to know of neighbour `k`.
+    #[inline(always)]
+    pub fn neighbor(&self, k: usize) -> Neighbor {
+        Neighbor {
+            site: self.site(k),
+            shift: self.shift(k),
+            vector: self.vector(k),
+            distance: self.distance(k),
+        }
+    }
+
     /// Vector from the site to neighbour `k`, in angstrom.
     #[inline(always)]
     pub fn vector(&self, k: usize) -> Vec3 {
@@ -427,14 +438,7 @@ impl NeighborGrid {
     /// Calls `visit` for each neighbour of `site`, in an order that depends on the crystal alone.
     pub fn for_each(&self, site: usize, mut visit: impl FnMut(Neighbor)) {
         self.for_each_block(site, &mut |block: &Block<'_>| {
-            for k in 0..block.len() {
-                visit(Neighbor {
-                    site: block.site(k),
-                    shift: block.shift(k),
-                    vector: block.vector(k),
-                    distance: block.distance(k),
-                });
-            }
+            (0..block.len()).for_each(|k| visit(block.neighbor(k)));
         });
     }
 

@@ -1,6 +1,7 @@
 //! A convex polyhedron around the origin that is cut down plane by plane.
 
 use crate::lattice::{Vec3, dot};
+use crate::simd::{self, Level};
 
 /// A vertex beyond a plane by less than this part of the plane's distance is left where it is.
 /// Far above the rounding of a vertex, so that the many planes through one vertex of a symmetric
@@ -51,8 +52,9 @@ struct Crossing {
 /// so no case needs special treatment and every array stays flat. Half-edge `3 v + s` leaves
 /// vertex `v` by its slot `s`; the slots of a vertex run counterclockwise seen from outside. All
 /// buffers are kept from cell to cell.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Cell {
+    level: Level,
     x: Vec<f64>,
     y: Vec<f64>,
     z: Vec<f64>,
@@ -69,6 +71,27 @@ pub struct Cell {
     directions: Vec<Vec3>,
     radii: Vec<f64>,
     face_starts: Vec<u32>,
+}
+
+impl Default for Cell {
+    fn default() -> Self {
+        Self {
+            level: simd::level(),
+            x: Vec::new(),
+            y: Vec::new(),
+            z: Vec::new(),
+            twins: Vec::new(),
+            faces: Vec::new(),
+            n_faces: 0,
+            radius_squared: 0.0,
+            heights: Vec::new(),
+            removed: Vec::new(),
+            outline: Vec::new(),
+            directions: Vec::new(),
+            radii: Vec::new(),
+            face_starts: Vec::new(),
+        }
+    }
 }
 
 impl Cell {
@@ -140,15 +163,14 @@ impl Cell {
     fn measure_heights(&mut self, normal: &Vec3, distance: f64, tolerance: f64) -> bool {
         let n = self.x.len();
         self.heights.resize(n, 0.0);
-        let (x, y, z) = (&self.x[..n], &self.y[..n], &self.z[..n]);
-        let heights = &mut self.heights[..n];
-        let mut any = false;
-        for v in 0..n {
-            let height = normal[0] * x[v] + normal[1] * y[v] + normal[2] * z[v] - distance;
-            heights[v] = height;
-            any |= height > tolerance;
-        }
-        any
+        let heights = Heights {
+            vertices: [&self.x[..n], &self.y[..n], &self.z[..n]],
+            normal: *normal,
+            distance,
+            tolerance,
+            heights: &mut self.heights[..n],
+        };
+        simd::dispatch(self.level, heights)
     }
 
     /// Lists the vertices to remove and the edges that the plane crosses, in order around the new
@@ -321,6 +343,33 @@ impl Cell {
             volume: volume * self.radii[apex] / 6.0,
             solid_angle: 2.0 * imaginary.atan2(real),
         }
+    }
+}
+
+/// Heights of vertices above a plane; results in whether any is above the tolerance.
+struct Heights<'a> {
+    vertices: [&'a [f64]; 3],
+    normal: Vec3,
+    distance: f64,
+    tolerance: f64,
+    heights: &'a mut [f64],
+}
+
+impl simd::Work for Heights<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        let n = self.heights.len();
+        let [x, y, z] = self.vertices.map(|list| &list[..n]);
+        let mut any = false;
+        for v in 0..n {
+            let height = self.normal[0] * x[v] + self.normal[1] * y[v] + self.normal[2] * z[v]
+                - self.distance;
+            self.heights[v] = height;
+            any |= height > self.tolerance;
+        }
+        any
     }
 }
 

@@ -6,7 +6,7 @@ use super::cell::{Cell, Cut, FaceMeasure, N_BOX_FACES};
 use crate::batch::Crystal;
 use crate::error::CrystalError;
 use crate::lattice::norm;
-use crate::neighbors::{Neighbor, NeighborGrid};
+use crate::neighbors::{Block, Neighbor, NeighborGrid};
 
 /// Neighbours within the first shell, at the crystal's mean number density. Enough for most cells
 /// of dense crystals: the security radius of an fcc cell holds 18, of random points about 100.
@@ -34,7 +34,9 @@ pub struct Bisector {
 #[derive(Debug, Default)]
 pub struct Workspace {
     cell: Cell,
+    /// Neighbours of a shell, and the bits of their distances in order with where they are.
     shell: Vec<Neighbor>,
+    order: Vec<(u64, u32)>,
     /// By face of the cell, those of the cube it started from left out.
     bisectors: Vec<Bisector>,
     measures: Vec<FaceMeasure>,
@@ -93,6 +95,7 @@ impl<'c> CellSearch<'c> {
         let Workspace {
             cell,
             shell,
+            order,
             bisectors,
             ..
         } = workspace;
@@ -105,16 +108,20 @@ impl<'c> CellSearch<'c> {
             let grid = grid.get_or_init(|| NeighborGrid::new(self.crystal, *outer));
             let security_radius = 2.0 * cell.radius();
             shell.clear();
-            grid.for_each(site, |neighbor| {
-                if neighbor.distance >= inner && neighbor.distance < security_radius {
-                    shell.push(neighbor);
+            order.clear();
+            grid.for_each_block(site, &mut |block: &Block<'_>| {
+                for k in 0..block.len() {
+                    let distance = block.distance(k);
+                    if distance >= inner && distance < security_radius {
+                        order.push((distance.to_bits(), shell.len() as u32));
+                        shell.push(block.neighbor(k));
+                    }
                 }
             });
-            shell.sort_unstable_by(|a, b| {
-                let by_distance = a.distance.total_cmp(&b.distance);
-                by_distance.then_with(|| (a.site, a.shift).cmp(&(b.site, b.shift)))
-            });
-            for neighbor in shell.iter() {
+            // Distances are in the order of their bits; where they are equal, the grid's order, which
+            // depends on the crystal alone, decides.
+            order.sort_unstable();
+            for neighbor in order.iter().map(|(_, k)| &shell[*k as usize]) {
                 if neighbor.distance > 2.0 * cell.radius() {
                     return Ok(has_alternatives);
                 }
