@@ -89,6 +89,16 @@ def test_the_soft_gate_follows_coverage_and_margin():
     assert (weights[1] > 0) & (np.diff(weights) >= 0).all() & (weights[3] <= 1)
 
 
+def test_a_soft_gate_without_folds_trusts_both_models_equally():
+    table, target = covered_table()
+    fitted = from_spec({"kind": "soft_gate", **GATE, "n_folds": 0}).fit(table, target, Compute())
+    told = fitted.explain(table)
+    np.testing.assert_array_equal(told["gate"], table["has_p"].to_numpy() / 2)
+    middle = (told["baseline"] + told["specialist"]) / 2
+    expected = np.where(told["gate"] > 0, middle, told["baseline"])
+    np.testing.assert_allclose(fitted.predict(table), expected, rtol=1e-12)
+
+
 def test_out_of_fold_residuals_are_honest_and_in_sample_ones_are_not():
     table, target = covered_table(strength=0.0)
     memory = NEAREST | {"features": list(FEATURES)}

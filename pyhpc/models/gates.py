@@ -11,6 +11,7 @@ from pyhpc.errors import PyhpcError
 from pyhpc.models.inner import inner_folds, out_of_fold
 from pyhpc.models.matrix import matrix, numbers
 from pyhpc.models.model import Fitted, Model, State
+from pyhpc.models.optional import need
 from pyhpc.models.preparation import check_fit
 
 if TYPE_CHECKING:
@@ -136,7 +137,8 @@ class SoftGate(Model):
     margin m. The coefficients are not negative, and fit what out-of-fold predictions of both
     models inside the training set say of the target, starting from equal trust (1/2). If that is
     no better than the baseline alone, by the squared error of the same predictions, the weight is
-    0: the specialist has to prove itself.
+    0: the specialist has to prove itself. Without folds, the trust stays equal: half the coverage
+    (with a margin: a quarter of it, and a quarter times certainty).
 
     Attributes
     ----------
@@ -150,7 +152,7 @@ class SoftGate(Model):
     margin_scale : float
         Margin at which certainty is 1/2.
     n_folds : int
-        Folds inside the training set.
+        Folds inside the training set; 0: equal trust, which fits each model once only.
     groups : str, optional
         Column of groups that these folds keep whole.
     """
@@ -180,11 +182,9 @@ class SoftGate(Model):
     def fit(self, table: pa.Table, target: Target, compute: Compute) -> FittedSoftGate:
         """Fit to a table."""
         check_fit(table, target)
-        folds = inner_folds(table, self.n_folds, self.groups, compute.seed)
-        first = out_of_fold(self.baseline, table, target, folds, compute)
-        second = out_of_fold(self.specialist, table, target, folds, compute)
-        terms = self.reliabilities(table)
-        coefficients = _fit_weights(terms, target.values - first, second - first)
+        coefficients = _equal_trust(len(self.reliabilities(table)))
+        if self.n_folds:
+            coefficients = self._validated(table, target, compute)
         return FittedSoftGate(
             self,
             self.baseline.fit(table, target, compute),
@@ -197,6 +197,12 @@ class SoftGate(Model):
         parts = state.parts
         coefficients = np.array(state.facts["coefficients"])
         return FittedSoftGate(self, parts["baseline"], parts["specialist"], coefficients)
+
+    def _validated(self, table: pa.Table, target: Target, compute: Compute) -> NDArray[np.float64]:
+        folds = inner_folds(table, self.n_folds, self.groups, compute.seed)
+        first = out_of_fold(self.baseline, table, target, folds, compute)
+        second = out_of_fold(self.specialist, table, target, folds, compute)
+        return _fit_weights(self.reliabilities(table), target.values - first, second - first)
 
     def reliabilities(self, table: pa.Table) -> NDArray[np.float64]:
         """Give coverage and, with a margin, coverage times certainty, shape (n_terms, n_rows)."""
@@ -259,6 +265,10 @@ def _weights(terms: NDArray[np.float64], coefficients: NDArray[np.float64]) -> N
     return held
 
 
+def _equal_trust(n_terms: int) -> NDArray[np.float64]:
+    return np.full(n_terms, 0.5 / n_terms)
+
+
 def _fit_weights(
     terms: NDArray[np.float64], residuals: NDArray[np.float64], differences: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -267,9 +277,7 @@ def _fit_weights(
     Ridge regression towards equal trust, each coefficient with the standard deviation
     :data:`_DOUBT`, in the units of the residuals' scatter.
     """
-    from pyhpc.models.optional import need
-
-    prior = np.full(len(terms), 0.5 / len(terms))
+    prior = _equal_trust(len(terms))
     scatter = float(residuals.std())
     if scatter == 0.0:
         return np.zeros(len(terms))
