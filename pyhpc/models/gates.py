@@ -31,6 +31,21 @@ def covered(table: pa.Table, indicators: tuple[str, ...]) -> NDArray[np.bool_]:
     return all_set
 
 
+def check_covered(inside: NDArray[np.bool_], indicators: tuple[str, ...]) -> None:
+    """Refuse to fit a specialist to no row.
+
+    Raises
+    ------
+    PyhpcError
+        If no row is covered.
+    """
+    if not inside.any():
+        names = ", ".join(indicators)
+        raise PyhpcError(
+            f"no training row has all of {names} at 1", "There is nothing to fit a specialist to."
+        )
+
+
 @dataclass(frozen=True)
 class Gated(Model):
     """The specialist where all indicators are 1, the baseline elsewhere.
@@ -68,7 +83,7 @@ class Gated(Model):
         """Fit to a table."""
         check_fit(table, target)
         inside = covered(table, self.indicators)
-        _check_covered(inside, self.indicators)
+        check_covered(inside, self.indicators)
         rows = np.flatnonzero(inside) if self.trained_on == "covered" else np.arange(len(inside))
         return FittedGated(
             self,
@@ -286,11 +301,3 @@ def _fit_weights(
     coefficients: NDArray[np.float64] = need("scipy.optimize").nnls(design, aims)[0]
     left = residuals - _weights(terms, coefficients) * differences
     return coefficients if (left**2).sum() < (residuals**2).sum() else np.zeros(len(terms))
-
-
-def _check_covered(inside: NDArray[np.bool_], indicators: tuple[str, ...]) -> None:
-    if not inside.any():
-        names = ", ".join(indicators)
-        raise PyhpcError(
-            f"no training row has all of {names} at 1", "There is nothing to fit a specialist to."
-        )

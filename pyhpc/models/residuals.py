@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from pyhpc.models.gates import _check_covered, covered
+from pyhpc.models.gates import check_covered, covered
 from pyhpc.models.inner import inner_folds, out_of_fold
 from pyhpc.models.model import Fitted, Model, State
 from pyhpc.models.preparation import check_fit
@@ -69,7 +69,7 @@ class Residual(Model):
         """Fit to a table."""
         check_fit(table, target)
         inside = covered(table, self.indicators)
-        _check_covered(inside, self.indicators)
+        check_covered(inside, self.indicators)
         baseline = self.baseline.fit(table, target, compute)
         if self.residuals == "in_sample":
             known = baseline.predict(table)
