@@ -284,11 +284,12 @@ impl BlockVisitor for SiteSum<'_> {
     fn visit(&mut self, block: &Block<'_>) {
         let groups = block.squared().iter().zip(block.slots());
         for (group, (squared, slots)) in groups.enumerate() {
-            let mut distances = [0.0; LANES];
+            let (mut distances, mut close) = ([0.0; LANES], false);
             for k in 0..LANES {
                 distances[k] = squared[k].sqrt();
+                close |= distances[k] < SHORTEST_BOND;
             }
-            if distances.iter().any(|distance| *distance < SHORTEST_BOND) {
+            if close {
                 self.pass_over_alternatives(block, group * LANES, &mut distances);
             }
             for rank in self.ranks {

@@ -40,8 +40,11 @@ fn with_crystal(lattice: Mat3, pbc: [bool; 3], frac_coords: &[Vec3], test: impl 
     test(&batch.validate().unwrap().crystal(0).unwrap());
 }
 
-/// Sites, shifts and bits of the distances and vectors of all pairs, in the grid's order.
-fn listed(grid: &NeighborGrid, n: usize) -> Vec<(usize, usize, [i32; 3], u64, [u64; 3])> {
+/// Both sites, shift and bits of distance and vector of a pair.
+type Bits = (usize, usize, [i32; 3], u64, [u64; 3]);
+
+/// All pairs in the grid's order.
+fn listed(grid: &NeighborGrid, n: usize) -> Vec<Bits> {
     let mut found = Vec::new();
     for i in 0..n {
         grid.for_each(i, |neighbor| {
