@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from itertools import islice
 
+import gemmi
 import numpy as np
 import pytest
 
 from pyhpc import CrystalBatch
+from pyhpc.crystals import iter_records, read, read_records
+from pyhpc.gallery import crystals_path
 from pyhpc.kernels import STATUS_NAMES, BatchError, symmetry
 from tests.crystals import crystal, random_crystal, supercell
 from tests.pymatgen_structures import read_cifs, up_to
@@ -256,3 +260,143 @@ def test_parity_with_spglib(shared_data, archive, count, max_sites):
         numbers = {answer[0] for answer in near if answer is not None}
         assert found.numbers[k] in numbers, name
     assert different <= 0.02 * len(structures)
+
+
+def assert_same_without_letters(batch, **options):
+    """The search without Wyckoff letters finds what moyo finds."""
+    found, expected = symmetry(batch, wyckoffs=False, **options), symmetry(batch, **options)
+    for name in ("numbers", "orbits", "multiplicities", "exact_orbits", "symprec", "status"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), name)
+    assert set(found.wyckoffs) <= {""}
+    return found
+
+
+def cell_of(system, rng):
+    """Lattice vectors of a crystal system, as in the International Tables."""
+    a, b, c = rng.uniform(5.0, 9.0, size=3)
+    alpha, beta, gamma = rng.uniform(70.0, 110.0, size=3)
+    cells = {
+        "triclinic": (a, b, c, alpha, beta, gamma),
+        "monoclinic": (a, b, c, 90, beta, 90),
+        "orthorhombic": (a, b, c, 90, 90, 90),
+        "tetragonal": (a, a, c, 90, 90, 90),
+        "trigonal": (a, a, c, 90, 90, 120),
+        "hexagonal": (a, a, c, 90, 90, 120),
+        "cubic": (a, a, a, 90, 90, 90),
+    }
+    return np.array(gemmi.UnitCell(*cells[system]).orth.mat.tolist()).T
+
+
+def of_group(number, rng):
+    """Crystal with two sites in general positions of a space group."""
+    group = gemmi.find_spacegroup_by_number(number)
+    images = []
+    for _ in range(2):
+        x = rng.uniform(size=3)
+        images.append(
+            np.array([operation.apply_to_xyz(x.tolist()) for operation in group.operations()])
+        )
+    lattice = cell_of(group.crystal_system_str(), rng)
+    return crystal(lattice, np.concatenate(images), np.repeat([8, 9], len(images[0])))
+
+
+UNIMODULAR = np.array([[1, 1, 0], [0, 1, 0], [-1, 2, 1]])
+
+
+@pytest.mark.parametrize("first", range(1, 231, 46))
+def test_every_space_group(rng, first):
+    numbers = list(range(first, first + 46))
+    batches = [of_group(number, rng) for number in numbers]
+    found = assert_same_without_letters(CrystalBatch.concatenate(batches))
+    assert found.numbers.tolist() == numbers
+    changed = []
+    for batch in batches:
+        # Another basis of the same lattice, of the other handedness every second time.
+        change = UNIMODULAR * rng.choice([-1, 1])
+        q, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        frac_coords = (batch.frac_coords + rng.uniform(size=3)) @ np.linalg.inv(change)
+        changed.append(
+            crystal(
+                change @ batch.lattices[0] @ (q * np.sign(np.linalg.det(q))),
+                frac_coords,
+                batch.atomic_numbers,
+            )
+        )
+    # Two groups of a pair that are mirror images are told apart.
+    assert (
+        assert_same_without_letters(CrystalBatch.concatenate(changed)).numbers.tolist() == numbers
+    )
+
+
+def test_shipped_crystals_without_letters():
+    batch = read(crystals_path())
+    found = assert_same_without_letters(batch)
+    assert not found.errors
+    assert_same_without_letters(batch, symprec=1e-3)
+    assert_same_without_letters(batch, angle_tolerance=0.5)
+
+
+def test_supercells_and_odd_cells_without_letters(rng):
+    repeats = [(2, 1, 3), (1, 3, 1), (2, 2, 2)]
+    batches = [supercell(batch, r) for batch, _ in KNOWN.values() for r in repeats]
+    batches += [random_crystal(rng, n) for n in (1, 2, 3, 12)]
+    on_top = crystal(4.0 * CUBIC, [[0, 0, 0]] * 3 + [[0.5, 0.5, 0.5]], [3, 3, 3, 8])
+    tiny = crystal(0.05 * CUBIC, [[0, 0, 0]], [3])
+    flat = crystal(np.diag([40.0, 40.0, 0.3]), [[0, 0, 0], [0.5, 0.5, 0.5]], [3, 3])
+    assert_same_without_letters(CrystalBatch.concatenate([*batches, on_top, tiny, flat]))
+
+
+@pytest.mark.parametrize("scale", [0.001, 0.003, 0.01, 0.03, 0.1])
+def test_displaced_atoms_without_letters(rng, scale):
+    """Positions and lattices that match within about the tolerance, or not."""
+    batches = []
+    for batch, _ in KNOWN.values():
+        large = supercell(batch, (1, 2, 1))
+        for one in (batch, large, batch, large):
+            shifts = scale * rng.normal(size=(one.n_sites, 3)) @ np.linalg.inv(one.lattices[0])
+            lattice = one.lattices[0] + 0.3 * scale * rng.normal(size=(3, 3))
+            batches.append(crystal(lattice, one.frac_coords + shifts, one.atomic_numbers))
+    assert_same_without_letters(CrystalBatch.concatenate(batches))
+
+
+@pytest.mark.parametrize(
+    ("archive", "count"), [("mp/mp_cifs_a.tar.gz", 1000), ("obelix/cifs.tar.gz", 321)]
+)
+def test_real_crystals_without_letters(shared_data, archive, count):
+    records = list(islice(iter_records([shared_data(archive)]), count))
+    batch = read_records(records).batch
+    assert len(batch) == count
+    assert_same_without_letters(batch)
+
+
+def test_exact_orbits_leave_out_operations_that_are_not_exact(rng):
+    batch = rutile()
+    found = symmetry(batch, wyckoffs=False)
+    assert found.exact_orbits.tolist() == [0, 0, 2, 2, 2, 2]
+    assert found.exact_orbits.dtype == np.int32
+    frac_coords = batch.frac_coords.copy()
+    # Along x = y, in the mirror planes; the two oxygens of a pair no longer match.
+    frac_coords[2, :2] += 1e-6
+    moved = symmetry(crystal(batch.lattices[0], frac_coords, batch.atomic_numbers), wyckoffs=False)
+    assert moved.numbers.tolist() == [136]
+    assert moved.orbits.tolist() == [0, 0, 2, 2, 2, 2]
+    assert moved.exact_orbits.tolist() == [0, 1, 2, 3, 4, 4]
+    # A strain of the lattice leaves only the oxygens on the other two axes the same.
+    cubic, _ = KNOWN["perovskite"]
+    lattice = cubic.lattices[0] * [[1 + 1e-6], [1.0], [1.0]]
+    strained = symmetry(crystal(lattice, cubic.frac_coords, cubic.atomic_numbers), wyckoffs=False)
+    assert strained.orbits.tolist() == [0, 1, 2, 2, 2]
+    assert strained.exact_orbits.tolist() == [0, 1, 2, 2, 4]
+
+
+def test_exact_orbits_need_the_same_charges_and_keep_what_the_input_states():
+    batch = rutile()
+    charged = batch.with_oxidation_states([4, 3, -2, -2, -2, -2])
+    assert symmetry(charged).orbits.tolist() == [0, 0, 2, 2, 2, 2]
+    assert symmetry(charged).exact_orbits.tolist() == [0, 1, 2, 3, 4, 5]
+    stated = read(crystals_path())
+    found = symmetry(stated, wyckoffs=False)
+    for k in range(len(stated)):
+        sites = slice(stated.site_offsets[k], stated.site_offsets[k + 1])
+        n_exact = len(np.unique(found.exact_orbits[sites]))
+        assert n_exact <= len(np.unique(stated.asymmetric_index[sites]))

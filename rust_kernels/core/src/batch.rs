@@ -239,7 +239,7 @@ impl Crystal<'_> {
     }
 
     /// Whether two sites hold the same elements, occupancies and charges, in the same order.
-    fn same_species(&self, i: usize, j: usize) -> bool {
+    pub fn same_species(&self, i: usize, j: usize) -> bool {
         let (one, two) = (self.species(i), self.species(j));
         let same_charge = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
         self.atomic_numbers[one.clone()] == self.atomic_numbers[two.clone()]

@@ -16,19 +16,24 @@ pub fn symmetry<'py>(
     batch: BatchArrays<'py>,
     symprec: f64,
     angle_tolerance: Option<f64>,
+    wyckoffs: bool,
     threads: Option<usize>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let view = batch.view()?;
-    let results = pool::run(py, threads, || {
-        core::symmetry(&view, symprec, angle_tolerance)
-    })?
-    .map_err(batch_error)?;
+    let options = core::Options {
+        symprec,
+        angle_tolerance,
+        wyckoffs,
+    };
+    let results =
+        pool::run(py, threads, || core::symmetry(&view, options))?.map_err(batch_error)?;
     let n_sites = view.frac_coords.len();
     let mut numbers = vec![0i32; view.len()];
     let mut used = vec![f64::NAN; view.len()];
     let mut orbits = vec![-1i64; n_sites];
     let mut multiplicities = vec![0i32; n_sites];
-    let mut wyckoffs = vec![0u32; n_sites];
+    let mut exact_orbits = vec![-1i32; n_sites];
+    let mut letters = vec![0u32; n_sites];
     let statuses = Statuses::collect(results, |k, found| {
         if let Some(found) = found {
             numbers[k] = found.number;
@@ -37,7 +42,10 @@ pub fn symmetry<'py>(
             for site in 0..found.orbits.len() {
                 orbits[first + site] = found.orbits[site] as i64;
                 multiplicities[first + site] = found.multiplicities[site] as i32;
-                wyckoffs[first + site] = u32::from(found.wyckoffs[site]);
+                exact_orbits[first + site] = found.exact_orbits[site] as i32;
+            }
+            for (site, letter) in found.wyckoffs.into_iter().flatten().enumerate() {
+                letters[first + site] = u32::from(letter);
             }
         }
     });
@@ -45,7 +53,8 @@ pub fn symmetry<'py>(
     result.set_item("numbers", PyArray1::from_vec(py, numbers))?;
     result.set_item("orbits", PyArray1::from_vec(py, orbits))?;
     result.set_item("multiplicities", PyArray1::from_vec(py, multiplicities))?;
-    result.set_item("wyckoffs", PyArray1::from_vec(py, wyckoffs))?;
+    result.set_item("exact_orbits", PyArray1::from_vec(py, exact_orbits))?;
+    result.set_item("wyckoffs", PyArray1::from_vec(py, letters))?;
     result.set_item("symprec", PyArray1::from_vec(py, used))?;
     statuses.write(&result)?;
     Ok(result)
