@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pyhpc.crystals import iter_records
-from pyhpc.features import unexplained
+from pyhpc import CrystalBatch, kernels
+from pyhpc.crystals import iter_records, read, read_records
+from pyhpc.features import featurize_with_reasons, unexplained
+from pyhpc.gallery import crystals_path
 from pyhpc.tasks.featurize import FeaturizeTask
 
 
@@ -42,3 +44,34 @@ def test_nearly_all_lithium_conductors_have_all_physics(shared_data):
     # Lithium bonds to its anions over 1.5 to 3.3 angstrom (random shifts of coordinates included).
     nearest = conductors["li_anion_min_dist"].to_numpy()
     assert np.nanmedian(nearest) == pytest.approx(2.1, abs=0.4)
+
+
+def assert_features_do_not_need_orbits(batch, monkeypatch):
+    """Features are the same where every site is computed for itself."""
+    made = featurize_with_reasons(batch)
+    monkeypatch.setattr(CrystalBatch, "with_asymmetric_index", lambda self, _: self)
+    alone = featurize_with_reasons(batch)
+    assert made.reasons == alone.reasons
+    for name in made.table.column_names:
+        found, expected = made.table[name], alone.table[name]
+        if pa.types.is_floating(found.type):
+            # A standard deviation that is 0 by symmetry is a rounding error otherwise.
+            np.testing.assert_allclose(
+                found.to_numpy(), expected.to_numpy(), rtol=1e-8, atol=1e-8, err_msg=name
+            )
+        else:
+            assert found.equals(expected), name
+
+
+def test_orbits_of_shipped_crystals_change_no_feature(monkeypatch):
+    batch = read(crystals_path())
+    # As if the files listed all sites and no operators.
+    batch = batch.with_asymmetric_index(np.full(batch.n_sites, -1))
+    n_orbits = len(np.unique([batch.site_crystals, kernels.symmetry(batch).exact_orbits], axis=1).T)
+    assert n_orbits < 0.3 * batch.n_sites
+    assert_features_do_not_need_orbits(batch, monkeypatch)
+
+
+def test_orbits_of_real_crystals_change_no_feature(shared_data, monkeypatch):
+    records = list(islice(iter_records([shared_data("mp/mp_cifs_b.tar.gz")]), 150))
+    assert_features_do_not_need_orbits(read_records(records).batch, monkeypatch)

@@ -121,6 +121,11 @@ class CrystalBatch:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return type(self)(**values | {"oxidation_states": oxidation_states})
 
+    def with_asymmetric_index(self, asymmetric_index: ArrayLike) -> Self:
+        """Return the same crystals with other sites known to be the same, shape (n_sites,)."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return type(self)(**values | {"asymmetric_index": asymmetric_index})
+
     def select(self, crystals: Iterable[int]) -> Self:
         """Return the crystals at these positions, in this order."""
         order = np.fromiter(crystals, dtype=np.int64)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from pyhpc import kernels
@@ -169,11 +170,14 @@ def featurize_with_reasons(
     with clock("lattice"):
         if LATTICE in groups:
             columns |= lattice.columns(contents, findings)
-    if groups & {SYMMETRY, MOBILE_ION}:
+    if groups & {SYMMETRY, MOBILE_ION, PHYSICS}:
         with clock("symmetry"):
-            found = kernels.symmetry(batch, settings.symprec, threads=threads)
+            found = kernels.symmetry(batch, settings.symprec, wyckoffs=False, threads=threads)
             if SYMMETRY in groups:
                 columns |= symmetry.columns(found, findings)
+            # The kernels compute what is exactly the same by symmetry once.
+            orbits = np.where(found.exact_orbits < 0, batch.asymmetric_index, found.exact_orbits)
+            batch = batch.with_asymmetric_index(orbits)
     if groups & {MOBILE_ION, PHYSICS}:
         with clock("valences"):
             valences = kernels.assign_oxidation_states(batch, threads=threads)
