@@ -36,7 +36,12 @@ def bond_valence_sums(
 ) -> dict[str, Any]: ...
 def default_threads() -> int: ...
 def ewald_site_energies(
-    batch: Any, accuracy: float, alpha: float | None, parts: bool, threads: int | None
+    batch: Any,
+    accuracy: float,
+    alpha: float | None,
+    method: str,
+    parts: bool,
+    threads: int | None,
 ) -> dict[str, Any]: ...
 def expand_cells(blocks: Any, limits: Any, threads: int | None) -> dict[str, Any]: ...
 def ion_environments(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pyhpc import _kernels
 from pyhpc.kernels.result import KernelResult
@@ -27,10 +27,10 @@ class Ewald(KernelResult):
         Energy of each crystal, per cell.
     error_bounds : array, shape (n_crystals,), float64
         No site energy of the crystal is further than this from the exact one of the given lattice,
-        coordinates and charges: a rigorous bound on what the cutoffs leave out, plus an estimate
-        of rounding errors (about 1e-14 of the energies). The error of a total energy is at most
-        the number of its sites times this. Where sites are declared the same by symmetry, what
-        their coordinates deviate from it is not included.
+        coordinates and charges: a rigorous bound on what the cutoffs leave out and on what a mesh
+        adds, plus an estimate of rounding errors (about 1e-14 of the energies, on a mesh 1e-13).
+        The error of a total energy is at most the number of its sites times this. Where sites are
+        declared the same by symmetry, what their coordinates deviate from it is not included.
     net_charges : array, shape (n_crystals,), float64
         Charge of each cell in units of e. Where it is not 0, the energies include the uniform
         background that neutralizes the cell.
@@ -54,6 +54,7 @@ def ewald_site_energies(
     accuracy: float = 1e-8,
     *,
     alpha: float | None = None,
+    method: Literal["auto", "direct", "mesh"] = "auto",
     parts: bool = False,
     threads: int | None = None,
 ) -> Ewald:
@@ -73,6 +74,10 @@ def ewald_site_energies(
     alpha : float, optional
         Splitting parameter in 1/angstrom; by default the one that costs least. The energies do not
         depend on it, beyond their errors.
+    method : {"auto", "direct", "mesh"}, default "auto"
+        How the reciprocal part is computed: wave by wave, in a time that grows as the number of
+        sites to the power of 3/2, or on a particle mesh [3]_, as n log n; by default in the way
+        that is expected to take less time. The energies do not depend on it, beyond their errors.
     parts : bool, default False
         Whether to return the parts of the site energies too.
     threads : int, optional
@@ -88,6 +93,8 @@ def ewald_site_energies(
     ------
     BatchError
         If the batch is malformed or a parameter makes no sense.
+    ValueError
+        If there is no such method.
 
     Notes
     -----
@@ -115,5 +122,7 @@ def ewald_site_energies(
     .. [1] P. P. Ewald, Ann. Phys. 369, 253 (1921), doi:10.1002/andp.19213690304.
     .. [2] M. Leslie and M. J. Gillan, J. Phys. C: Solid State Phys. 18, 973 (1985),
        doi:10.1088/0022-3719/18/5/005.
+    .. [3] U. Essmann et al., J. Chem. Phys. 103, 8577 (1995), doi:10.1063/1.470117; splines of
+       order 16.
     """
-    return Ewald(**_kernels.ewald_site_energies(batch, accuracy, alpha, parts, threads))
+    return Ewald(**_kernels.ewald_site_energies(batch, accuracy, alpha, method, parts, threads))

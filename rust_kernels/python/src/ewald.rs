@@ -1,7 +1,8 @@
 //! `ewald_site_energies`.
 
 use numpy::PyArray1;
-use pyhpc_core::ewald;
+use pyhpc_core::ewald::{self, Method};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -24,12 +25,23 @@ pub fn ewald_site_energies<'py>(
     batch: BatchArrays<'py>,
     accuracy: f64,
     alpha: Option<f64>,
+    method: &str,
     parts: bool,
     threads: Option<usize>,
 ) -> PyResult<Bound<'py, PyDict>> {
+    let method = match method {
+        "auto" => Method::Auto,
+        "direct" => Method::Direct,
+        "mesh" => Method::Mesh,
+        _ => {
+            return Err(PyValueError::new_err(format!(
+                "method must be 'auto', 'direct' or 'mesh', not {method:?}"
+            )));
+        }
+    };
     let view = batch.view()?;
     let results = pool::run(py, threads, || {
-        ewald::ewald_site_energies(&view, accuracy, alpha)
+        ewald::ewald_site_energies(&view, accuracy, alpha, method)
     })?
     .map_err(batch_error)?;
     let n_crystals = results.len();

@@ -7,6 +7,7 @@
 //! M. Leslie and M. J. Gillan, J. Phys. C 18, 973 (1985), doi:10.1088/0022-3719/18/5/005.
 
 mod erfc;
+mod mesh;
 mod parameters;
 mod real;
 mod reciprocal;
@@ -15,12 +16,20 @@ use std::f64::consts::PI;
 
 use crate::batch::{Crystal, CrystalBatch, map_sites};
 use crate::error::{BatchError, CrystalError};
+use crate::lattice::{Lattice, Vec3};
 use crate::neighbors::NeighborGrid;
-use parameters::{ChargeSums, Parameters};
+use parameters::{ChargeSums, MeshParameters, Parameters};
 use real::Potential;
+use reciprocal::Charges;
 
 /// `e^2 / (4 pi epsilon_0)` in eV angstrom (CODATA 2018).
 pub const COULOMB_CONSTANT: f64 = 14.399_645_478_425_668;
+
+/// Numbers that are treated together: a register of AVX-512, or two of AVX2.
+const LANES: usize = 8;
+
+/// One number for each lane.
+type Lanes = [f64; LANES];
 
 /// Accuracies that may be asked for.
 const ACCURACIES: [f64; 2] = [1e-14, 0.1];
@@ -28,6 +37,17 @@ const ACCURACIES: [f64; 2] = [1e-14, 0.1];
 /// Rounding errors of a site energy over machine epsilon and the sum of its absolute terms: an
 /// estimate, several times what changing alpha at the highest accuracy shows.
 const ROUNDING: f64 = 16.0;
+
+/// How the reciprocal part is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// In the way that is expected to take less time.
+    Auto,
+    /// Wave by wave: the time grows as the number of sites to the power of 3/2.
+    Direct,
+    /// On a particle mesh: the time grows as n log n.
+    Mesh,
+}
 
 /// Energies of one crystal in eV.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,11 +67,13 @@ pub struct Ewald {
 /// Ewald site energies of each crystal.
 ///
 /// `accuracy` is relative to the mean square charge at the mean distance of the charges. `alpha`
-/// (1/angstrom) replaces the splitting parameter that would cost the least.
+/// (1/angstrom) replaces the splitting parameter that would cost the least. A mesh is not used where
+/// it would have to be too fine for the accuracy, whatever the method.
 pub fn ewald_site_energies(
     batch: &CrystalBatch<'_>,
     accuracy: f64,
     alpha: Option<f64>,
+    method: Method,
 ) -> Result<Vec<Result<Ewald, CrystalError>>, BatchError> {
     let [smallest, largest] = ACCURACIES;
     if !(smallest..=largest).contains(&accuracy) {
@@ -68,13 +90,14 @@ pub fn ewald_site_energies(
             expected: "a positive number of 1/angstrom",
         });
     }
-    Ok(batch.par_map(|_, crystal| crystal_energies(crystal, accuracy, alpha)))
+    Ok(batch.par_map(|_, crystal| crystal_energies(crystal, accuracy, alpha, method)))
 }
 
 fn crystal_energies(
     crystal: &Crystal<'_>,
     accuracy: f64,
     alpha: Option<f64>,
+    method: Method,
 ) -> Result<Ewald, CrystalError> {
     if crystal.pbc != [true; 3] {
         return Err(CrystalError::NotPeriodic { pbc: crystal.pbc });
@@ -103,28 +126,40 @@ fn crystal_energies(
         largest: charges.iter().fold(0.0, |most, q| q.abs().max(most)),
         squared: charges.iter().map(|q| q * q).sum(),
     };
-    let parameters = Parameters::new(&crystal.lattice, &sums, accuracy, alpha)?;
+    // Waves and mesh are fewer along vectors that are as upright as can be.
+    let (basis, _) = crystal.lattice.reduced(crystal.pbc);
+    let parameters = Parameters::new(&basis, &sums, accuracy, alpha, method)?;
     let alpha = parameters.alpha;
 
     let grid = NeighborGrid::new(crystal, parameters.r_cut);
+    let by_slot = grid.by_slot(|site| charges[site]);
     let real = map_sites(targets.len(), crystal.is_large(), |target| {
-        real::potential(&grid, &charges, targets[target], alpha)
+        real::potential(&grid, &by_slot, targets[target], alpha)
     });
     let real = real.into_iter().collect::<Result<Vec<Potential>, _>>()?;
+    drop(grid);
 
     let sources = targets.iter().chain(&others);
-    let sources = reciprocal::Charges {
-        frac_coords: sources.clone().map(|&s| crystal.frac_coords[s]).collect(),
+    let place = |frac: &Vec3| {
+        let cell = frac.map(|x| x - x.floor());
+        let frac = basis.to_frac(&crystal.lattice.to_cart(&cell));
+        frac.map(|x| x - x.floor())
+    };
+    let sources = Charges {
+        frac_coords: sources
+            .clone()
+            .map(|&s| place(&crystal.frac_coords[s]))
+            .collect(),
         charges: sources.map(|&site| charges[site]).collect(),
         n_targets: targets.len(),
     };
-    let reciprocal = reciprocal::potentials(
-        &crystal.lattice,
-        &sources,
-        alpha,
-        parameters.k_cut,
-        crystal.is_large(),
-    );
+    let (reciprocal, aliasing) = match parameters.mesh {
+        Some(mesh) => mesh_potentials(&basis, &sources, &sums, &parameters, mesh),
+        None => (
+            reciprocal::potentials(&basis, &sources, &parameters, crystal.is_large()),
+            0.0,
+        ),
+    };
 
     let self_factor = -2.0 * alpha / PI.sqrt();
     let background = -PI * net_charge / (crystal.lattice.volume() * alpha * alpha);
@@ -146,9 +181,31 @@ fn crystal_energies(
         total_energy: site_energies.iter().sum(),
         site_energies,
         parts,
-        error_bound: parameters.truncation + rounding,
+        error_bound: parameters.truncation + aliasing + rounding,
         net_charge,
     })
+}
+
+/// Potentials from a mesh that is fine enough, and a bound in eV on the error that it makes.
+///
+/// The size of the mesh comes from an estimate, which may be short where waves are few; the bound is
+/// a sum over all waves.
+fn mesh_potentials(
+    basis: &Lattice,
+    sources: &Charges,
+    sums: &ChargeSums,
+    parameters: &Parameters,
+    mut mesh: MeshParameters,
+) -> (Vec<Potential>, f64) {
+    loop {
+        let size = mesh.size;
+        let found = mesh::potentials(basis, sources, parameters.alpha, parameters.k_cut, size);
+        let aliasing = sums.coupling() * found.aliasing;
+        if aliasing <= mesh.aliasing {
+            return (found.potentials, aliasing);
+        }
+        mesh = mesh.finer();
+    }
 }
 
 /// Mean charge of each site.

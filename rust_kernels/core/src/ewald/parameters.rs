@@ -13,16 +13,27 @@
 
 use std::f64::consts::PI;
 
-use super::COULOMB_CONSTANT;
+use super::{COULOMB_CONSTANT, Method, mesh};
 use crate::error::CrystalError;
 use crate::lattice::{Lattice, Vec3, cross, norm};
 
-/// Cost of a pair in real space over that of a site and k-vector (of the full sphere), including
-/// what the neighbour grid spends on candidates that are too far. Fitted: the time of crystals of
-/// 4 to 2744 sites was measured over alpha, one thread, baseline x86-64; the best alpha was 1.2 to
-/// 2.4 times the balanced one of ratio 1, and this ratio (1.9 times) is within 40 % of the best
-/// time for all of them.
-const COST_RATIO: f64 = 50.0;
+/// Nanoseconds of one thread with AVX-512 for a pair in real space, with its share of the search,
+const PAIR: f64 = 12.0;
+/// for a site and k-vector (of the full sphere) of the structure factors and potentials,
+const WAVE: f64 = 0.5;
+/// for a point of a mesh, with its share of the transforms,
+const MESH_POINT: f64 = 35.0;
+/// and for a site that is spread over a mesh and interpolated from it.
+const MESH_SITE: f64 = 2500.0;
+
+/// Sums that take less, in nanoseconds, are not worth the choice of a mesh.
+const WORTH_A_MESH: f64 = 5e6;
+
+/// Cutoffs in angstrom that are tried with a mesh, from the first up to the last by this ratio.
+const MESH_CUTOFFS: [f64; 3] = [3.0, 40.0, 1.1];
+
+/// Most points of a mesh: 12 GB of memory.
+const MAX_MESH: f64 = 5e8;
 
 /// Most terms of both sums together that one crystal may need: minutes of work.
 const MAX_TERMS: f64 = 1e11;
@@ -47,6 +58,11 @@ pub(super) struct ChargeSums {
 }
 
 impl ChargeSums {
+    /// Largest energy in eV angstrom of a site with all others: `k_e max|q| sum|q| / 2`.
+    pub fn coupling(&self) -> f64 {
+        0.5 * COULOMB_CONSTANT * self.largest * self.absolute
+    }
+
     /// Energy in eV that the accuracy is relative to: `k_e <q^2> (n / V)^(1/3)`, about the
     /// magnitude of a site energy (in NaCl it is 1.14 times that).
     pub fn energy_scale(&self, lattice: &Lattice) -> f64 {
@@ -66,49 +82,191 @@ pub(super) struct Parameters {
     pub k_cut: f64,
     /// Bound in eV on what both cutoffs leave out of any site energy.
     pub truncation: f64,
+    /// The mesh that the reciprocal part is computed on, if any.
+    pub mesh: Option<MeshParameters>,
+    /// Estimated time in ns.
+    cost: f64,
+}
+
+/// A mesh along the vectors of the basis.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MeshParameters {
+    /// Points along each vector.
+    pub size: [usize; 3],
+    /// Largest error in eV that the mesh may bring about, which it is expected to stay below.
+    pub aliasing: f64,
+}
+
+impl MeshParameters {
+    /// A mesh that is finer by an eighth.
+    pub fn finer(&self) -> Self {
+        Self {
+            size: self.size.map(|n| mesh::good_size(n + n.div_ceil(8))),
+            ..*self
+        }
+    }
 }
 
 impl Parameters {
-    /// Chooses the cutoffs such that no site energy misses more than `accuracy` times
-    /// [`ChargeSums::energy_scale`], half of it for each sum.
+    /// Chooses the method (unless it is given) and the cutoffs such that no site energy misses more
+    /// than `accuracy` times [`ChargeSums::energy_scale`].
     pub fn new(
-        lattice: &Lattice,
+        basis: &Lattice,
         charges: &ChargeSums,
         accuracy: f64,
         alpha: Option<f64>,
+        method: Method,
     ) -> Result<Self, CrystalError> {
-        let alpha = alpha.unwrap_or_else(|| balanced_alpha(lattice, charges));
-        let bounds = Bounds::new(lattice, charges, alpha);
-        let target = 0.5 * accuracy * charges.energy_scale(lattice);
-        let r_cut = smallest_reach(|reach| bounds.real(reach / alpha) <= target) / alpha;
-        let k_cut = smallest_reach(|reach| bounds.reciprocal(2.0 * alpha * reach) <= target);
-        let k_cut = 2.0 * alpha * k_cut;
-        let sphere = |radius: f64| 4.0 / 3.0 * PI * radius.powi(3);
-        let pairs = charges.n_distinct * charges.n_charged * sphere(r_cut) / lattice.volume();
-        let waves = charges.n_charged * sphere(k_cut / (2.0 * PI)) * lattice.volume();
-        if pairs + waves > MAX_TERMS {
-            return Err(CrystalError::TooManyEwaldTerms {
-                terms: pairs + waves,
-                alpha,
-                limit: MAX_TERMS,
-            });
+        let target = accuracy * charges.energy_scale(basis);
+        let direct_alpha = alpha.unwrap_or_else(|| balanced_alpha(basis, charges));
+        let direct = Self::direct(basis, charges, target, direct_alpha);
+        let is_small = direct.cost < WORTH_A_MESH;
+        if method == Method::Direct || method == Method::Auto && is_small {
+            return direct.checked(basis, charges);
         }
-        Ok(Self {
+        let with_mesh = |alpha| Self::with_mesh(basis, charges, target, alpha);
+        let best = match alpha {
+            Some(alpha) => with_mesh(alpha),
+            None => {
+                // The reach depends on alpha so little that any good one tells the cutoffs apart.
+                let reach = direct.alpha * direct.r_cut;
+                let [first, last, ratio] = MESH_CUTOFFS;
+                let cutoffs = std::iter::successors(Some(first), |cutoff| Some(cutoff * ratio));
+                cutoffs
+                    .take_while(|cutoff| *cutoff < last)
+                    .filter_map(|cutoff| with_mesh(reach / cutoff))
+                    .min_by(|one, other| one.cost.total_cmp(&other.cost))
+            }
+        };
+        match best {
+            Some(best) if method == Method::Mesh || best.cost < direct.cost => {
+                best.checked(basis, charges)
+            }
+            _ => direct.checked(basis, charges),
+        }
+    }
+
+    /// Without a mesh, half of the error for each sum.
+    pub fn direct(basis: &Lattice, charges: &ChargeSums, target: f64, alpha: f64) -> Self {
+        let mut chosen = Self::cut(basis, charges, alpha, [0.5 * target; 2]);
+        let waves = sphere(chosen.k_cut / (2.0 * PI)) * basis.volume();
+        let sites = 0.5 * (charges.n_charged + charges.n_distinct);
+        chosen.cost = PAIR * chosen.pairs(basis, charges) + WAVE * sites * waves;
+        chosen
+    }
+
+    /// With a mesh, a third of the error for each sum and for the mesh; none if it would be too
+    /// large.
+    fn with_mesh(basis: &Lattice, charges: &ChargeSums, target: f64, alpha: f64) -> Option<Self> {
+        let aliasing = target / 3.0;
+        let mut chosen = Self::cut(basis, charges, alpha, [aliasing; 2]);
+        let coupling = charges.coupling();
+        let step = mesh_step(alpha, chosen.k_cut, aliasing / coupling)?;
+        let lengths = basis.rows().map(|row| norm(&row));
+        // More than two points for the shortest wave.
+        let least = lengths.map(|length| (length / step).floor() + 1.0);
+        if least.iter().product::<f64>() > MAX_MESH {
+            return None;
+        }
+        let size = least.map(|n| mesh::good_size(n as usize));
+        let points: f64 = size.iter().map(|&n| n as f64).product();
+        chosen.mesh = Some(MeshParameters { size, aliasing });
+        chosen.cost = PAIR * chosen.pairs(basis, charges)
+            + MESH_POINT * points
+            + MESH_SITE * charges.n_charged;
+        Some(chosen)
+    }
+
+    /// The cutoffs for errors in eV of the real and reciprocal part.
+    fn cut(basis: &Lattice, charges: &ChargeSums, alpha: f64, errors: [f64; 2]) -> Self {
+        let bounds = Bounds::new(basis, charges, alpha);
+        let [real, reciprocal] = errors;
+        let r_cut = smallest_reach(|reach| bounds.real(reach / alpha) <= real) / alpha;
+        let k_cut = 2.0
+            * alpha
+            * smallest_reach(|reach| bounds.reciprocal(2.0 * alpha * reach) <= reciprocal);
+        Self {
             alpha,
             r_cut,
             k_cut,
             truncation: bounds.real(r_cut) + bounds.reciprocal(k_cut),
-        })
+            mesh: None,
+            cost: f64::INFINITY,
+        }
     }
+
+    /// Pairs that are summed over.
+    fn pairs(&self, basis: &Lattice, charges: &ChargeSums) -> f64 {
+        charges.n_distinct * charges.n_charged * sphere(self.r_cut) / basis.volume()
+    }
+
+    /// Refuses more work than makes sense.
+    fn checked(self, basis: &Lattice, charges: &ChargeSums) -> Result<Self, CrystalError> {
+        let waves = match self.mesh {
+            Some(_) => 0.0,
+            None => charges.n_charged * sphere(self.k_cut / (2.0 * PI)) * basis.volume(),
+        };
+        let terms = self.pairs(basis, charges) + waves;
+        if terms > MAX_TERMS {
+            return Err(CrystalError::TooManyEwaldTerms {
+                terms,
+                alpha: self.alpha,
+                limit: MAX_TERMS,
+            });
+        }
+        Ok(self)
+    }
+}
+
+/// Volume of a sphere.
+fn sphere(radius: f64) -> f64 {
+    4.0 / 3.0 * PI * radius.powi(3)
 }
 
 /// `sqrt(pi) (n w / V^2)^(1/6)`, where both sums cost the same: pairs are visited for the distinct
 /// sites, structure factors take all sites, and potentials the distinct ones again.
-fn balanced_alpha(lattice: &Lattice, charges: &ChargeSums) -> f64 {
+fn balanced_alpha(basis: &Lattice, charges: &ChargeSums) -> f64 {
     let n = charges.n_charged;
     let distinct = 2.0 * charges.n_distinct / (n + charges.n_distinct);
-    let density = n * COST_RATIO * distinct / lattice.volume().powi(2);
+    let density = n * (PAIR / WAVE) * distinct / basis.volume().powi(2);
     PI.sqrt() * density.powf(1.0 / 6.0)
+}
+
+/// Largest step in angstrom of a mesh that is expected to bring no more than an error of `most` to
+/// the potential of a sum of `|q|` of 1; none if even a very fine mesh would.
+///
+/// In a large cell, the waves lie so close that their sum is an integral. The waves of a given
+/// component `k` across the planes of the mesh weigh `E_1(k^2 / 4 alpha^2) / 2 pi`, each of the
+/// three directions has its own error, and it comes twice, from spreading and interpolating.
+fn mesh_step(alpha: f64, k_cut: f64, most: f64) -> Option<f64> {
+    let error = |step: f64| {
+        let n = 64;
+        let width = PI / f64::from(n);
+        let terms = (0..n).map(|k| {
+            let angle = (f64::from(k) + 0.5) * width;
+            let x = (angle / (2.0 * alpha * step)).powi(2);
+            // E_1(x) is less than this.
+            let weight = (-x).exp() * (1.0 / x).ln_1p();
+            mesh::aliasing(angle) * weight
+        });
+        6.0 / PI * terms.sum::<f64>() * width / step
+    };
+    let (mut low, mut high) = (0.05 * PI / k_cut, 0.999 * PI / k_cut);
+    if error(low) > most {
+        return None;
+    }
+    if error(high) <= most {
+        return Some(high);
+    }
+    while high - low > 1e-3 * high {
+        let middle = 0.5 * (low + high);
+        if error(middle) <= most {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Some(low)
 }
 
 /// Smallest reach that is good enough, where all larger ones are; the end of the range if none is.
@@ -136,18 +294,17 @@ struct Bounds {
     /// Edges in angstrom that Gram-Schmidt leaves of the lattice vectors; their inverses are those
     /// of the reciprocal lattice (taken in the other order, without 2 pi).
     edges: Vec3,
-    /// Largest energy in eV angstrom of a site with all others: `k_e max|q| sum|q| / 2`.
+    /// See [`ChargeSums::coupling`].
     coupling: f64,
 }
 
 impl Bounds {
     fn new(lattice: &Lattice, charges: &ChargeSums, alpha: f64) -> Self {
-        let coupling = 0.5 * COULOMB_CONSTANT * charges.largest * charges.absolute;
         Self {
             alpha,
             volume: lattice.volume(),
             edges: orthogonal_edges(lattice),
-            coupling,
+            coupling: charges.coupling(),
         }
     }
 
@@ -252,7 +409,7 @@ mod tests {
                 let real = 0.5
                     * COULOMB_CONSTANT
                     * brutal_tail(&rows, &[0.0; 3], r_cut, |r| {
-                        super::super::erfc::erfc(&[alpha * r])[0] / r
+                        super::super::erfc::screened(alpha, &[r * r])[0]
                     });
                 let k_cut = 2.0 * alpha * reach;
                 let waves = lattice.reciprocal().map(|row| row.map(|x| 2.0 * PI * x));

@@ -1,14 +1,12 @@
-//! Real-space part: screened pairs from the neighbour grid, streamed through short blocks.
+//! Real-space part: screened pairs from the neighbour grid, a block at a time.
 
-use super::erfc::erfc;
+use super::erfc::screened;
+use super::{LANES, Lanes};
 use crate::error::CrystalError;
-use crate::neighbors::NeighborGrid;
+use crate::neighbors::{Block, BlockVisitor, NeighborGrid};
 
 /// Charges closer than this (angstrom) are one site written twice, not a structure.
 const COINCIDENT: f64 = 0.01;
-
-/// Pairs that are screened at a time, so that the loop over them vectorises.
-const BLOCK: usize = 8;
 
 /// Potential of one kind at a site, in e/angstrom.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,84 +18,84 @@ pub(super) struct Potential {
 }
 
 /// Sum of `q_j erfc(alpha r) / r` over the neighbours of a site within the grid's cutoff.
+/// `charges` are those of the grid's slots.
 pub(super) fn potential(
     grid: &NeighborGrid,
     charges: &[f64],
     site: usize,
     alpha: f64,
 ) -> Result<Potential, CrystalError> {
-    let mut block = Block::new(alpha);
-    let mut coincident = None;
-    grid.for_each(site, |neighbor| {
-        let charge = charges[neighbor.site];
-        if charge == 0.0 {
-            return;
+    let mut sum = Sum {
+        alpha,
+        charges,
+        values: [0.0; LANES],
+        magnitudes: [0.0; LANES],
+        nearest: [f64::INFINITY; LANES],
+    };
+    grid.for_each_block(site, &mut sum);
+    if sum
+        .nearest
+        .iter()
+        .any(|squared| *squared < COINCIDENT * COINCIDENT)
+    {
+        return Err(coincident(grid, charges, site));
+    }
+    Ok(Potential {
+        value: sum.values.iter().sum(),
+        magnitude: sum.magnitudes.iter().sum(),
+    })
+}
+
+/// Sums over the pairs of one site, one for each place in a group.
+struct Sum<'a> {
+    alpha: f64,
+    charges: &'a [f64],
+    values: Lanes,
+    magnitudes: Lanes,
+    /// Smallest squared distance to a charge.
+    nearest: Lanes,
+}
+
+impl BlockVisitor for Sum<'_> {
+    #[inline(always)]
+    fn visit(&mut self, block: &Block<'_>) {
+        for (squared, slots) in block.squared().iter().zip(block.slots()) {
+            let mut charges = [0.0; LANES];
+            for x in 0..LANES {
+                charges[x] = self.charges[slots[x] as usize];
+            }
+            let screened = screened(self.alpha, squared);
+            for x in 0..LANES {
+                // What has no charge may be at the place of the site.
+                let is_charged = charges[x] != 0.0;
+                let term = if is_charged {
+                    charges[x] * screened[x]
+                } else {
+                    0.0
+                };
+                self.values[x] += term;
+                self.magnitudes[x] += term.abs();
+                let nearer = squared[x] < self.nearest[x] && is_charged;
+                self.nearest[x] = if nearer { squared[x] } else { self.nearest[x] };
+            }
         }
-        if neighbor.distance < COINCIDENT {
-            coincident = Some((neighbor.site, neighbor.distance));
-        } else {
-            block.push(neighbor.distance, charge);
+    }
+}
+
+/// The error for the charge that is at the place of another.
+fn coincident(grid: &NeighborGrid, charges: &[f64], site: usize) -> CrystalError {
+    let (mut other, mut distance) = (site, f64::INFINITY);
+    grid.for_each_block(site, &mut |block: &Block<'_>| {
+        let slots = block.slots().as_flattened();
+        for k in 0..block.len() {
+            if charges[slots[k] as usize] != 0.0 && block.distance(k) < distance {
+                (other, distance) = (block.site(k), block.distance(k));
+            }
         }
     });
-    match coincident {
-        Some((other, distance)) => Err(CrystalError::CoincidentSites {
-            site,
-            other,
-            distance,
-        }),
-        None => Ok(block.finish()),
-    }
-}
-
-/// Pairs that wait to be screened, and the sums of those that were, one for each place in the block.
-struct Block {
-    alpha: f64,
-    len: usize,
-    distances: [f64; BLOCK],
-    charges: [f64; BLOCK],
-    values: [f64; BLOCK],
-    magnitudes: [f64; BLOCK],
-}
-
-impl Block {
-    fn new(alpha: f64) -> Self {
-        Self {
-            alpha,
-            len: 0,
-            distances: [1.0; BLOCK],
-            charges: [0.0; BLOCK],
-            values: [0.0; BLOCK],
-            magnitudes: [0.0; BLOCK],
-        }
-    }
-
-    #[inline(always)]
-    fn push(&mut self, distance: f64, charge: f64) {
-        self.distances[self.len] = distance;
-        self.charges[self.len] = charge;
-        self.len += 1;
-        if self.len == BLOCK {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        let screening = erfc(&self.distances.map(|distance| self.alpha * distance));
-        for (k, screening) in screening.iter().enumerate() {
-            let term = self.charges[k] * screening / self.distances[k];
-            self.values[k] += term;
-            self.magnitudes[k] += term.abs();
-        }
-        // What stays of this block in the last one must add nothing.
-        self.charges = [0.0; BLOCK];
-        self.len = 0;
-    }
-
-    fn finish(mut self) -> Potential {
-        self.flush();
-        Potential {
-            value: self.values.iter().sum(),
-            magnitude: self.magnitudes.iter().sum(),
-        }
+    CrystalError::CoincidentSites {
+        site,
+        other,
+        distance,
     }
 }

@@ -3,21 +3,22 @@
 //! A row holds the k-vectors that differ by multiples of one reciprocal vector, `k = k_0 + l c*`
 //! with `k_0` in its middle. The phases of the sites at `k_0` and at the multiples `l c*` come from
 //! tables made by recurrence, and `+l` and `-l` share their products, so that a site and k-vector
-//! of the half sphere cost four multiplications and additions, for the structure factor and for
-//! the potential alike.
+//! of the half sphere cost two multiply-adds, for the structure factor and for the potential alike.
+//! The lanes of a vector are eight successive `l`: nothing is summed across lanes before the end.
 
 use std::f64::consts::PI;
 
 use rayon::prelude::*;
 
+use super::erfc::exp_negative;
+use super::parameters::Parameters;
 use super::real::Potential;
+use super::{LANES, Lanes};
 use crate::lattice::{Lattice, Mat3, Vec3, dot, norm};
+use crate::simd::{self, Work};
 
-/// Sites that are treated together; arrays over the sites are padded to whole groups.
-const LANES: usize = 4;
-
-/// Rows are summed in this many groups at most, whose sums are added in order: the result does not
-/// depend on which thread took which group.
+/// Rows of a large crystal are summed in this many groups at most, whose sums are added in order:
+/// the result does not depend on which thread took which group.
 const MAX_GROUPS: usize = 64;
 
 /// Charges in the order in which the potentials are wanted.
@@ -36,23 +37,24 @@ pub(super) struct Charges {
 pub(super) fn potentials(
     lattice: &Lattice,
     sources: &Charges,
-    alpha: f64,
-    k_cut: f64,
+    parameters: &Parameters,
     parallel: bool,
 ) -> Vec<Potential> {
-    let waves = Waves::new(lattice, alpha, k_cut);
+    let waves = Waves::new(lattice, parameters.alpha, parameters.k_cut);
     let sites = Sites::new(sources, &waves);
-    let per_group = waves.rows.len().div_ceil(MAX_GROUPS).max(1);
-    let groups: Vec<&[Row]> = waves.rows.chunks(per_group).collect();
-    let sum_group = |group: &&[Row]| sites.sum_rows(&waves, group);
+    let sum_group = |rows: &[Row]| {
+        let (sites, waves) = (&sites, &waves);
+        simd::dispatch(simd::level(), SumRows { sites, waves, rows })
+    };
     let partial: Vec<PartialSum> = if parallel {
-        groups.par_iter().map(sum_group).collect()
+        let per_group = waves.rows.len().div_ceil(MAX_GROUPS);
+        waves.rows.par_chunks(per_group).map(sum_group).collect()
     } else {
-        groups.iter().map(sum_group).collect()
+        vec![sum_group(&waves.rows)]
     };
     let mut potentials = vec![Potential::default(); sources.n_targets];
     for group in &partial {
-        for (potential, value) in potentials.iter_mut().zip(group.potentials.as_flattened()) {
+        for (potential, value) in potentials.iter_mut().zip(&group.potentials) {
             potential.value += value;
             potential.magnitude += group.magnitude;
         }
@@ -130,228 +132,329 @@ impl Waves {
         }
     }
 
-    /// `8 pi / V exp(-k^2 / 4 alpha^2) / k^2` at `l` steps from the middle of a row; 0 outside of
-    /// the half sphere.
-    fn weight(&self, row: &Row, l: i64) -> f64 {
-        if row.indices == [0; 3] && l <= 0 {
-            return 0.0;
+    /// `8 pi / V exp(-k^2 / 4 alpha^2) / k^2` at `l` and at `-l` steps from the middle of a row, for
+    /// [`LANES`] successive `l`; 0 outside of the half sphere.
+    #[inline(always)]
+    fn weights(&self, row: &Row, first: usize) -> [Lanes; 2] {
+        let squared = dot(&row.middle, &row.middle);
+        let linear = 2.0 * dot(&row.middle, &self.step);
+        let quadratic = dot(&self.step, &self.step);
+        let limit = self.k_cut * self.k_cut;
+        let scale = 1.0 / (4.0 * self.alpha * self.alpha);
+        let mut weights = [[0.0; LANES]; 2];
+        for (side, sign) in [(0, 1.0), (1, -1.0)] {
+            let mut waves: Lanes = [0.0; LANES];
+            let mut inside: Lanes = [0.0; LANES];
+            let mut exponents: Lanes = [0.0; LANES];
+            for x in 0..LANES {
+                let l = sign * (first + x) as f64;
+                let wave = squared + l * (linear + l * quadratic);
+                inside[x] = if wave <= limit { self.prefactor } else { 0.0 };
+                waves[x] = if wave <= limit { wave } else { limit };
+                exponents[x] = waves[x] * scale;
+            }
+            let gauss = exp_negative(&exponents);
+            for x in 0..LANES {
+                weights[side][x] = inside[x] * gauss[x] / waves[x];
+            }
         }
-        let wave: Vec3 = std::array::from_fn(|x| row.middle[x] + l as f64 * self.step[x]);
-        let squared = dot(&wave, &wave);
-        if squared > self.k_cut * self.k_cut {
-            return 0.0;
+        if first == 0 {
+            // l = 0 is one wave, not two; of the row through the origin, half is left out.
+            weights[1][0] = 0.0;
+            if row.indices == [0; 3] {
+                weights[0][0] = 0.0;
+            }
         }
-        self.prefactor * (-squared / (4.0 * self.alpha * self.alpha)).exp() / squared
+        if row.indices == [0; 3] {
+            weights[1] = [0.0; LANES];
+        }
+        weights
     }
 
-    /// Largest absolute multiple of each reciprocal vector that a phase is needed for.
+    /// Largest absolute multiple of each reciprocal vector in the middle of a row.
     fn largest_indices(&self) -> [usize; 3] {
         let mut largest = [0; 3];
         for row in &self.rows {
             for (most, index) in largest.iter_mut().zip(row.indices) {
                 *most = index.unsigned_abs().max(*most);
             }
-            largest[2] = largest[2].max(row.reach.unsigned_abs());
         }
         largest.map(|index| index as usize)
     }
-}
 
-/// A complex number for each site, in groups of lanes.
-#[derive(Debug, Clone, Default)]
-struct SiteComplex {
-    re: Vec<[f64; LANES]>,
-    im: Vec<[f64; LANES]>,
-}
-
-impl SiteComplex {
-    fn constant(re: f64, n: usize) -> Self {
-        Self {
-            re: vec![[re; LANES]; n],
-            im: vec![[0.0; LANES]; n],
-        }
+    /// Vectors that hold the longest row, from its middle on.
+    fn n_blocks(&self) -> usize {
+        let reach = self.rows.iter().map(|row| row.reach).max();
+        reach.unwrap_or(0).unsigned_abs() as usize / LANES + 1
     }
+}
 
-    /// Site by site product with `other`, or with its conjugate.
-    fn times(&self, other: &Self, conjugate: bool) -> Self {
-        let sign = if conjugate { -1.0 } else { 1.0 };
-        let mut product = Self::constant(0.0, self.re.len());
-        let values = self
-            .re
-            .iter()
-            .zip(&self.im)
-            .zip(other.re.iter().zip(&other.im));
-        for ((re, im), ((a, b), (c, d))) in product.re.iter_mut().zip(&mut product.im).zip(values) {
-            for x in 0..LANES {
-                re[x] = a[x] * c[x] - sign * b[x] * d[x];
-                im[x] = b[x] * c[x] + sign * a[x] * d[x];
-            }
+/// A complex number for each of [`LANES`] sites.
+#[derive(Debug, Clone, Copy)]
+struct ComplexLanes {
+    re: Lanes,
+    im: Lanes,
+}
+
+impl ComplexLanes {
+    const ONE: Self = Self {
+        re: [1.0; LANES],
+        im: [0.0; LANES],
+    };
+
+    /// The product with `other`, or with its conjugate if `sign` is -1.
+    #[inline(always)]
+    fn times(&self, other: &Self, sign: f64) -> Self {
+        let mut product = Self::ONE;
+        for x in 0..LANES {
+            product.re[x] = self.re[x] * other.re[x] - sign * self.im[x] * other.im[x];
+            product.im[x] = self.im[x] * other.re[x] + sign * self.re[x] * other.im[x];
         }
         product
     }
 
-    /// Site by site product with real numbers.
-    fn scaled(&self, factors: &[[f64; LANES]]) -> Self {
-        let scale = |values: &[[f64; LANES]]| {
-            let pairs = values.iter().zip(factors);
-            pairs
-                .map(|(value, factor)| std::array::from_fn(|x| value[x] * factor[x]))
-                .collect()
-        };
-        Self {
-            re: scale(&self.re),
-            im: scale(&self.im),
+    /// The product with real numbers.
+    #[inline(always)]
+    fn scaled(&self, factors: &Lanes) -> Self {
+        let mut product = *self;
+        for x in 0..LANES {
+            product.re[x] *= factors[x];
+            product.im[x] *= factors[x];
         }
+        product
     }
 }
 
 /// Phases `exp(2 pi i n x)` of all sites for one lattice direction, `n` from 0 up.
 #[derive(Debug)]
-struct PhaseTable(Vec<SiteComplex>);
+struct PhaseTable {
+    n_groups: usize,
+    phases: Vec<ComplexLanes>,
+}
 
 impl PhaseTable {
-    fn new(fractions: impl Iterator<Item = f64>, n_groups: usize, largest: usize) -> Self {
-        let mut first = SiteComplex::constant(1.0, n_groups);
-        let slots = first
-            .re
-            .as_flattened_mut()
-            .iter_mut()
-            .zip(first.im.as_flattened_mut());
-        for ((re, im), x) in slots.zip(fractions) {
-            (*im, *re) = (2.0 * PI * (x - x.round())).sin_cos();
+    fn new(first: &[ComplexLanes], largest: usize) -> Self {
+        let n_groups = first.len();
+        let mut phases = vec![ComplexLanes::ONE; (largest + 1) * n_groups];
+        for k in n_groups..phases.len() {
+            phases[k] = phases[k - n_groups].times(&first[k % n_groups], 1.0);
         }
-        let mut phases = vec![SiteComplex::constant(1.0, n_groups)];
-        for n in 0..largest {
-            phases.push(phases[n].times(&first, false));
-        }
-        Self(phases)
+        Self { n_groups, phases }
     }
 
-    /// Phases for the multiple `n`, as a table entry and whether to conjugate it.
-    fn get(&self, n: i64) -> (&SiteComplex, bool) {
-        (&self.0[n.unsigned_abs() as usize], n < 0)
+    /// Phases for the multiple `n`, as a table entry and the sign for its imaginary part.
+    #[inline(always)]
+    fn get(&self, n: i64) -> (&[ComplexLanes], f64) {
+        let start = n.unsigned_abs() as usize * self.n_groups;
+        let sign = if n < 0 { -1.0 } else { 1.0 };
+        (&self.phases[start..start + self.n_groups], sign)
     }
+}
+
+/// Phases `exp(2 pi i x)` of all sites; those of the padding are 1.
+fn first_phases(fractions: impl Iterator<Item = f64>, n_groups: usize) -> Vec<ComplexLanes> {
+    let mut first = vec![ComplexLanes::ONE; n_groups];
+    for (site, x) in fractions.enumerate() {
+        let group = &mut first[site / LANES];
+        (group.im[site % LANES], group.re[site % LANES]) = (2.0 * PI * (x - x.round())).sin_cos();
+    }
+    first
+}
+
+/// Cosines and sines of `2 pi l x`, `l` across the lanes.
+type Along = [Lanes; 2];
+
+/// The phases of each site along a row, from those of one step: `blocks * n_sites` vectors, block
+/// by block.
+fn phases_along(first: &[ComplexLanes], n_sites: usize, n_blocks: usize) -> Vec<Along> {
+    let times = |[a, b]: [f64; 2], [c, d]: [f64; 2]| [a * c - b * d, a * d + b * c];
+    let mut along = vec![[[0.0; LANES]; 2]; n_blocks * n_sites];
+    for site in 0..n_sites {
+        let group = &first[site / LANES];
+        let (re, im) = (group.re[site % LANES], group.im[site % LANES]);
+        let mut power = [1.0, 0.0];
+        for x in 0..LANES {
+            along[site][0][x] = power[0];
+            along[site][1][x] = power[1];
+            power = times(power, [re, im]);
+        }
+        for block in 1..n_blocks {
+            let before = along[(block - 1) * n_sites + site];
+            let [cos, sin] = &mut along[block * n_sites + site];
+            for x in 0..LANES {
+                let product = times([before[0][x], before[1][x]], power);
+                cos[x] = product[0];
+                sin[x] = product[1];
+            }
+        }
+    }
+    along
 }
 
 /// Potentials at the targets from some rows.
 struct PartialSum {
-    potentials: Vec<[f64; LANES]>,
+    potentials: Vec<f64>,
     magnitude: f64,
 }
 
 /// Charges and phases of all sites.
 struct Sites {
-    charges: Vec<[f64; LANES]>,
-    /// Groups of lanes that hold targets.
-    target_groups: usize,
+    charges: Vec<Lanes>,
+    n_sites: usize,
+    n_targets: usize,
+    /// Phases at the indices of the middles of the rows.
     tables: [PhaseTable; 3],
+    along: Vec<Along>,
 }
 
 impl Sites {
     fn new(sources: &Charges, waves: &Waves) -> Self {
-        let n_groups = sources.charges.len().div_ceil(LANES);
+        let n_sites = sources.charges.len();
+        let n_groups = n_sites.div_ceil(LANES);
         // The padding has no charge, and adds nothing.
         let mut charges = vec![[0.0; LANES]; n_groups];
-        charges.as_flattened_mut()[..sources.charges.len()].copy_from_slice(&sources.charges);
+        charges.as_flattened_mut()[..n_sites].copy_from_slice(&sources.charges);
         let largest = waves.largest_indices();
-        let tables = std::array::from_fn(|x| {
+        let firsts: [Vec<ComplexLanes>; 3] = std::array::from_fn(|x| {
             let fractions = sources.frac_coords.iter().map(|frac| frac[waves.axes[x]]);
-            PhaseTable::new(fractions, n_groups, largest[x])
+            first_phases(fractions, n_groups)
         });
         Self {
             charges,
-            target_groups: sources.n_targets.div_ceil(LANES),
-            tables,
+            n_sites,
+            n_targets: sources.n_targets,
+            tables: std::array::from_fn(|x| PhaseTable::new(&firsts[x], largest[x])),
+            along: phases_along(&firsts[2], n_sites, waves.n_blocks()),
         }
     }
 
-    /// Adds up the potentials that some rows of waves make.
-    fn sum_rows(&self, waves: &Waves, rows: &[Row]) -> PartialSum {
-        let mut sum = PartialSum {
-            potentials: vec![[0.0; LANES]; self.target_groups],
-            magnitude: 0.0,
-        };
-        let mut factors = Vec::new();
-        for row in rows {
-            let phases = self.phases(row);
-            let amplitudes = phases.scaled(&self.charges);
-            factors.clear();
-            for l in 0..=row.reach {
-                let weights = [
-                    waves.weight(row, l),
-                    if l == 0 { 0.0 } else { waves.weight(row, -l) },
-                ];
-                let (plus, minus) = structure_factors(&amplitudes, &self.tables[2].0[l as usize]);
-                let plus = plus.map(|x| weights[0] * x);
-                let minus = minus.map(|x| weights[1] * x);
-                sum.magnitude += plus[0].hypot(plus[1]) + minus[0].hypot(minus[1]);
-                factors.push([
-                    plus[0] + minus[0],
-                    plus[1] - minus[1],
-                    plus[0] - minus[0],
-                    plus[1] + minus[1],
-                ]);
-            }
-            self.add_potentials(&phases, &factors, &mut sum.potentials);
-        }
-        sum
-    }
-
-    /// `exp(i k_0 r)` of all sites for the middle `k_0` of a row.
-    fn phases(&self, row: &Row) -> SiteComplex {
+    /// Phases of all sites in the middle of a row, into `phases`.
+    #[inline(always)]
+    fn phases_into(&self, row: &Row, phases: &mut [ComplexLanes]) {
         let [h, k, middle] = row.indices;
-        let (across, conjugate) = self.tables[1].get(k);
-        let phases = self.tables[0].get(h).0.times(across, conjugate);
-        if middle == 0 {
-            return phases;
+        let (first, _) = self.tables[0].get(h);
+        let (second, sign) = self.tables[1].get(k);
+        for (group, phase) in phases.iter_mut().enumerate() {
+            *phase = first[group].times(&second[group], sign);
         }
-        let (along, conjugate) = self.tables[2].get(middle);
-        phases.times(along, conjugate)
+        if middle != 0 {
+            let (third, sign) = self.tables[2].get(middle);
+            for (group, phase) in phases.iter_mut().enumerate() {
+                *phase = phase.times(&third[group], sign);
+            }
+        }
     }
 
-    /// Adds `Re(conj(S) exp(i k r))` over a row; `factors` are the sums and differences of the
-    /// weighted structure factors at `+l` and `-l`.
-    fn add_potentials(
-        &self,
-        phases: &SiteComplex,
-        factors: &[[f64; 4]],
-        potentials: &mut [[f64; LANES]],
-    ) {
-        for (group, potential) in potentials.iter_mut().enumerate() {
-            let mut re = [0.0; LANES];
-            let mut im = [0.0; LANES];
-            for ([re_sum, im_diff, re_diff, im_sum], along) in factors.iter().zip(&self.tables[2].0)
-            {
-                let (c, s) = (&along.re[group], &along.im[group]);
-                for x in 0..LANES {
-                    re[x] += re_sum * c[x] + im_diff * s[x];
-                    im[x] += re_diff * s[x] - im_sum * c[x];
-                }
+    /// The phases of all sites along a row, of one block.
+    #[inline(always)]
+    fn along(&self, block: usize) -> &[Along] {
+        &self.along[block * self.n_sites..(block + 1) * self.n_sites]
+    }
+}
+
+/// Adds up the potentials that some rows of waves make.
+struct SumRows<'a> {
+    sites: &'a Sites,
+    waves: &'a Waves,
+    rows: &'a [Row],
+}
+
+impl Work for SumRows<'_> {
+    type Output = PartialSum;
+
+    #[inline(always)]
+    fn run(self) -> PartialSum {
+        let Self { sites, waves, rows } = self;
+        let n_groups = sites.charges.len();
+        let mut phases = vec![ComplexLanes::ONE; n_groups];
+        let mut amplitudes = phases.clone();
+        let mut potentials = vec![[0.0; LANES]; sites.n_targets];
+        let mut magnitudes = [0.0; LANES];
+        let mut factors: Vec<[Lanes; 4]> = Vec::new();
+        for row in rows {
+            sites.phases_into(row, &mut phases);
+            for (group, charges) in sites.charges.iter().enumerate() {
+                amplitudes[group] = phases[group].scaled(charges);
             }
-            let (c, s) = (&phases.re[group], &phases.im[group]);
-            for x in 0..LANES {
-                potential[x] += c[x] * re[x] - s[x] * im[x];
+            factors.clear();
+            for block in 0..=row.reach as usize / LANES {
+                let weights = waves.weights(row, block * LANES);
+                let sums = structure_sums(&amplitudes, sites.along(block));
+                factors.push(weighted(&sums, &weights, &mut magnitudes));
             }
+            add_potentials(sites, &phases, &factors, &mut potentials);
+        }
+        PartialSum {
+            potentials: (potentials.iter())
+                .map(|lanes| lanes.iter().sum())
+                .collect(),
+            magnitude: magnitudes.iter().sum(),
         }
     }
 }
 
-/// Sums of `amplitude * along` and `amplitude * conj(along)` over the sites, as [re, im].
-fn structure_factors(amplitudes: &SiteComplex, along: &SiteComplex) -> ([f64; 2], [f64; 2]) {
+/// Sums over the sites of the products of the real and imaginary parts of the amplitudes with the
+/// cosines and sines along the row: re cos, im sin, im cos, re sin.
+#[inline(always)]
+fn structure_sums(amplitudes: &[ComplexLanes], along: &[Along]) -> [Lanes; 4] {
     let mut sums = [[0.0; LANES]; 4];
-    let values = amplitudes
-        .re
-        .iter()
-        .zip(&amplitudes.im)
-        .zip(along.re.iter().zip(&along.im));
-    for ((a, b), (c, s)) in values {
-        for x in 0..LANES {
-            sums[0][x] += a[x] * c[x];
-            sums[1][x] += b[x] * s[x];
-            sums[2][x] += b[x] * c[x];
-            sums[3][x] += a[x] * s[x];
+    for (amplitudes, along) in amplitudes.iter().zip(along.chunks(LANES)) {
+        for (site, [cos, sin]) in along.iter().enumerate() {
+            let (a, b) = (amplitudes.re[site], amplitudes.im[site]);
+            for x in 0..LANES {
+                sums[0][x] += a * cos[x];
+                sums[1][x] += b * sin[x];
+                sums[2][x] += b * cos[x];
+                sums[3][x] += a * sin[x];
+            }
         }
     }
-    let [ac, bs, bc, as_] = sums.map(|lanes| lanes.iter().sum::<f64>());
-    ([ac - bs, bc + as_], [ac + bs, bc - as_])
+    sums
+}
+
+/// Sums and differences of the weighted structure factors at `+l` and `-l`, whose absolute values
+/// are added to `magnitudes`.
+#[inline(always)]
+fn weighted(sums: &[Lanes; 4], weights: &[Lanes; 2], magnitudes: &mut Lanes) -> [Lanes; 4] {
+    let mut factors = [[0.0; LANES]; 4];
+    for x in 0..LANES {
+        let [ac, bs, bc, as_] = [sums[0][x], sums[1][x], sums[2][x], sums[3][x]];
+        let plus = [weights[0][x] * (ac - bs), weights[0][x] * (bc + as_)];
+        let minus = [weights[1][x] * (ac + bs), weights[1][x] * (bc - as_)];
+        magnitudes[x] += (plus[0] * plus[0] + plus[1] * plus[1]).sqrt()
+            + (minus[0] * minus[0] + minus[1] * minus[1]).sqrt();
+        factors[0][x] = plus[0] + minus[0];
+        factors[1][x] = plus[1] - minus[1];
+        factors[2][x] = plus[0] - minus[0];
+        factors[3][x] = plus[1] + minus[1];
+    }
+    factors
+}
+
+/// Adds `Re(conj(S) exp(i k r))` over a row, in lanes.
+#[inline(always)]
+fn add_potentials(
+    sites: &Sites,
+    phases: &[ComplexLanes],
+    factors: &[[Lanes; 4]],
+    potentials: &mut [Lanes],
+) {
+    for (target, potential) in potentials.iter_mut().enumerate() {
+        let mut re = [0.0; LANES];
+        let mut im = [0.0; LANES];
+        for (block, [re_sum, im_diff, re_diff, im_sum]) in factors.iter().enumerate() {
+            let [c, s] = &sites.along(block)[target];
+            for x in 0..LANES {
+                re[x] += re_sum[x] * c[x] + im_diff[x] * s[x];
+                im[x] += re_diff[x] * s[x] - im_sum[x] * c[x];
+            }
+        }
+        let phase = &phases[target / LANES];
+        let (cos, sin) = (phase.re[target % LANES], phase.im[target % LANES]);
+        let mut turned = *potential;
+        for x in 0..LANES {
+            turned[x] += cos * re[x] - sin * im[x];
+        }
+        *potential = turned;
+    }
 }

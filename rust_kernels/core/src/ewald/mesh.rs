@@ -1,0 +1,674 @@
+//! Reciprocal-space part by a particle mesh: smooth particle-mesh Ewald.
+//!
+//! U. Essmann et al., J. Chem. Phys. 103, 8577 (1995), doi:10.1063/1.470117, with B-splines of high
+//! order. Charges are spread over a mesh, the potential of the waves is a convolution there, and is
+//! interpolated back to the sites. The splines are deconvolved by their Fourier transform, so that
+//! the error of `exp(i k r)` is known in closed form: in a direction where a mesh step turns the
+//! phase by `x`, it is at most `sum over m != 0 of |x / (x + 2 pi m)|^p`, relative. Summed over
+//! all waves with `|S(k)| <= sum |q|`, this bounds the error of any potential.
+//!
+//! The mesh lies along a reduced basis of the lattice. Work is cut into planes of the mesh,
+//! whatever the number of threads, and no two tasks add to the same number.
+
+use std::f64::consts::PI;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use rustfft::num_complex::Complex;
+use rustfft::{Fft, FftPlanner, FftPlannerScalar};
+
+use super::erfc::exp_negative;
+use super::real::Potential;
+use super::reciprocal::Charges;
+use super::{LANES, Lanes};
+use crate::lattice::{Lattice, Mat3, dot};
+use crate::simd::{self, Level, Work};
+
+/// Order of the B-splines: a charge is spread over so many mesh points in each direction.
+pub(super) const ORDER: usize = 16;
+
+/// Values of a spline at the mesh points it reaches.
+type Spline = [f64; ORDER];
+
+type Transform = Arc<dyn Fft<f64>>;
+
+/// Potentials from a mesh.
+pub(super) struct MeshSum {
+    /// At each target, in e/angstrom, without the wave at `k = 0`.
+    pub potentials: Vec<Potential>,
+    /// Bound on the error of a potential that the mesh brings about, over the sum of `|q|`.
+    pub aliasing: f64,
+}
+
+/// Largest relative error of `exp(i k r)` where one mesh step turns the phase by `angle`, from 0 to
+/// pi.
+pub(super) fn aliasing(angle: f64) -> f64 {
+    let t = angle / (2.0 * PI);
+    let power = |x: f64| x.powi(ORDER as i32);
+    let near: f64 = (1..4)
+        .map(f64::from)
+        .map(|m| power(t / (m - t)) + power(t / (m + t)))
+        .sum();
+    // The rest of both sums is less than the integral from 3 on.
+    near + 2.0 * power(t / (3.0 - t)) * (3.0 - t) / (ORDER as f64 - 1.0)
+}
+
+/// Fourier transform of the spline, relative to its value at 0.
+fn transform_of_spline(angle: f64) -> f64 {
+    let half = 0.5 * angle;
+    if half == 0.0 {
+        1.0
+    } else {
+        (half.sin() / half).powi(ORDER as i32)
+    }
+}
+
+/// Smallest number of mesh points from `least` on that transforms fast.
+pub(super) fn good_size(least: usize) -> usize {
+    let smooth = |n: &usize| {
+        let mut rest = *n;
+        for prime in [2, 3, 5, 7] {
+            while rest % prime == 0 {
+                rest /= prime;
+            }
+        }
+        rest == 1
+    };
+    (least.max(2)..).find(smooth).unwrap_or(least)
+}
+
+/// Potentials at the targets of the charges smeared to Gaussians of width `1 / (sqrt(2) alpha)`,
+/// from the waves up to `k_cut`. `basis` is a basis of the crystal's translations and `frac_coords`
+/// are in its units, from 0 to 1.
+pub(super) fn potentials(
+    basis: &Lattice,
+    sources: &Charges,
+    alpha: f64,
+    k_cut: f64,
+    size: [usize; 3],
+) -> MeshSum {
+    let mesh = Mesh::new(basis, alpha, k_cut, size);
+    let sites = Sites::new(sources, size);
+    let spectrum = mesh.transform(&sites);
+    let (spectrum, sums) = mesh.convolve(&spectrum);
+    let planes = mesh.transform_back(&spectrum);
+    drop(spectrum);
+    let mut potentials = vec![Potential::default(); sources.n_targets];
+    let targets: Vec<usize> = (0..sites.order.len())
+        .filter(|&place| sites.order[place] < sources.n_targets)
+        .collect();
+    let values: Vec<Vec<f64>> = targets
+        .par_chunks(256)
+        .map(|targets| {
+            let (mesh, sites, planes) = (&mesh, &sites, planes.as_slice());
+            let work = Interpolate {
+                mesh,
+                sites,
+                planes,
+                targets,
+            };
+            simd::dispatch(simd::level(), work)
+        })
+        .collect();
+    let squares: f64 = sources.charges.iter().map(|q| q * q).sum();
+    let magnitude = sums.magnitude + sums.noise * squares.sqrt();
+    for (&place, value) in targets.iter().zip(values.iter().flatten()) {
+        potentials[sites.order[place]] = Potential {
+            value: *value,
+            magnitude,
+        };
+    }
+    MeshSum {
+        potentials,
+        aliasing: sums.aliasing,
+    }
+}
+
+/// Sites in the order of their places along the first and second direction.
+struct Sites {
+    /// Their numbers among the charges.
+    order: Vec<usize>,
+    /// First mesh point that each reaches.
+    first: Vec<[u32; 3]>,
+    splines: Vec<[Spline; 3]>,
+    charges: Vec<f64>,
+    /// First site of each plane of the mesh.
+    starts: Vec<usize>,
+}
+
+impl Sites {
+    fn new(sources: &Charges, size: [usize; 3]) -> Self {
+        let n = sources.charges.len();
+        let place = |site: usize| -> [(u32, f64); 3] {
+            std::array::from_fn(|d| {
+                let at = sources.frac_coords[site][d] * size[d] as f64;
+                let floor = (at as usize).min(size[d] - 1);
+                (floor as u32, at - floor as f64)
+            })
+        };
+        let mut order: Vec<usize> = (0..n).collect();
+        let keys: Vec<u64> = (0..n)
+            .map(|site| {
+                let [x, y, _] = place(site);
+                u64::from(x.0) << 32 | u64::from(y.0)
+            })
+            .collect();
+        order.par_sort_by_key(|&site| (keys[site], site));
+        let mut starts = vec![0; size[0] + 1];
+        for &key in &keys {
+            starts[(key >> 32) as usize + 1] += 1;
+        }
+        for x in 0..size[0] {
+            starts[x + 1] += starts[x];
+        }
+        let splines: Vec<Vec<[Spline; 3]>> = order
+            .par_chunks(256)
+            .map(|sites| {
+                let rests = sites.iter().map(|&site| place(site).map(|(_, rest)| rest));
+                simd::dispatch(simd::level(), Splines(rests.collect()))
+            })
+            .collect();
+        Self {
+            first: order
+                .iter()
+                .map(|&site| place(site).map(|(first, _)| first))
+                .collect(),
+            charges: order.iter().map(|&site| sources.charges[site]).collect(),
+            splines: splines.concat(),
+            order,
+            starts,
+        }
+    }
+}
+
+/// Splines of sites, from how far each is past a mesh point.
+struct Splines(Vec<[f64; 3]>);
+
+impl Work for Splines {
+    type Output = Vec<[Spline; 3]>;
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let mut splines = vec![[[0.0; ORDER]; 3]; self.0.len()];
+        let slots = splines.as_flattened_mut().chunks_mut(LANES);
+        for (rests, splines) in self.0.as_flattened().chunks(LANES).zip(slots) {
+            let mut padded = [0.0; LANES];
+            padded[..rests.len()].copy_from_slice(rests);
+            let values = spline(&padded);
+            for (lane, spline) in splines.iter_mut().enumerate() {
+                for k in 0..ORDER {
+                    spline[k] = values[k][lane];
+                }
+            }
+        }
+        splines
+    }
+}
+
+/// Values of the spline at the points that it reaches, of several at a time, by the recursion
+/// `(n - 1) M_n(u) = u M_(n-1)(u) + (n - u) M_(n-1)(u - 1)`.
+#[inline(always)]
+fn spline(w: &Lanes) -> [Lanes; ORDER] {
+    let mut values = [[0.0; LANES]; ORDER];
+    for x in 0..LANES {
+        values[0][x] = 1.0 - w[x];
+        values[1][x] = w[x];
+    }
+    for n in 3..=ORDER {
+        let share = 1.0 / (n as f64 - 1.0);
+        for x in 0..LANES {
+            values[n - 1][x] = share * w[x] * values[n - 2][x];
+        }
+        for k in (1..n - 1).rev() {
+            let (up, down) = ((n - 1 - k) as f64, (k + 1) as f64);
+            for x in 0..LANES {
+                values[k][x] =
+                    share * ((w[x] + up) * values[k - 1][x] + (down - w[x]) * values[k][x]);
+            }
+        }
+        for x in 0..LANES {
+            values[0][x] *= share * (1.0 - w[x]);
+        }
+    }
+    values
+}
+
+/// One direction of the mesh.
+struct Axis {
+    n: usize,
+    forward: Transform,
+    backward: Transform,
+    /// Signed index of the wave at each place of a transform.
+    waves: Vec<f64>,
+    /// `1 / M^2` for the transform `M` of the spline, and 0 for the wave that is its own mirror
+    /// image, where the error is that of the wave; padded to whole vectors, like what follows.
+    weights: Vec<f64>,
+    /// Largest relative errors of the waves, likewise.
+    errors: Vec<f64>,
+}
+
+impl Axis {
+    fn new(n: usize) -> Self {
+        let plan = |inverse: bool| -> Transform {
+            match (simd::level(), inverse) {
+                (Level::Scalar, false) => FftPlannerScalar::new().plan_fft_forward(n),
+                (Level::Scalar, true) => FftPlannerScalar::new().plan_fft_inverse(n),
+                (_, false) => FftPlanner::new().plan_fft_forward(n),
+                (_, true) => FftPlanner::new().plan_fft_inverse(n),
+            }
+        };
+        let mut waves = vec![0.0; n.next_multiple_of(LANES)];
+        let mut weights = waves.clone();
+        let mut errors = waves.clone();
+        for place in (0..n).filter(|place| 2 * place != n) {
+            let wave = if 2 * place < n {
+                place as f64
+            } else {
+                place as f64 - n as f64
+            };
+            let angle = 2.0 * PI * wave.abs() / n as f64;
+            waves[place] = wave;
+            weights[place] = transform_of_spline(angle).powi(-2);
+            errors[place] = aliasing(angle);
+        }
+        Self {
+            n,
+            forward: plan(false),
+            backward: plan(true),
+            waves,
+            weights,
+            errors,
+        }
+    }
+}
+
+/// Sums over all waves.
+#[derive(Debug, Clone, Copy, Default)]
+struct WaveSums {
+    /// Bound on the error of a potential over the sum of `|q|`.
+    aliasing: f64,
+    /// Of the absolute values of all waves of the potential.
+    magnitude: f64,
+    /// Factor by which the convolution raises noise of the transforms.
+    noise: f64,
+}
+
+impl WaveSums {
+    fn plus(self, other: &Self) -> Self {
+        Self {
+            aliasing: self.aliasing + other.aliasing,
+            magnitude: self.magnitude + other.magnitude,
+            noise: self.noise + other.noise,
+        }
+    }
+}
+
+struct Mesh {
+    axes: [Axis; 3],
+    /// Reciprocal vectors, with 2 pi.
+    vectors: Mat3,
+    alpha: f64,
+    k_cut: f64,
+    /// 4 pi / V.
+    prefactor: f64,
+}
+
+impl Mesh {
+    fn new(basis: &Lattice, alpha: f64, k_cut: f64, size: [usize; 3]) -> Self {
+        Self {
+            axes: size.map(Axis::new),
+            vectors: basis.reciprocal().map(|row| row.map(|x| 2.0 * PI * x)),
+            alpha,
+            k_cut,
+            prefactor: 4.0 * PI / basis.volume(),
+        }
+    }
+
+    /// Points along each direction.
+    #[inline(always)]
+    fn size(&self) -> [usize; 3] {
+        let [x, y, z] = &self.axes;
+        [x.n, y.n, z.n]
+    }
+
+    /// Points of a row of the mesh along its third direction, with those that a spline starting at
+    /// the last one reaches.
+    fn row_length(&self) -> usize {
+        self.axes[2].n + ORDER
+    }
+
+    /// Waves along the third direction that are kept: those of real numbers come in mirror images.
+    fn n_half(&self) -> usize {
+        self.axes[2].n / 2 + 1
+    }
+
+    /// Spreads the charges and transforms along the third and second direction. The result is by
+    /// first, second and third direction.
+    fn transform(&self, sites: &Sites) -> Vec<Complex<f64>> {
+        let [n_x, n_y, n_z] = self.size();
+        let n_half = self.n_half();
+        let mut spectrum = vec![Complex::default(); n_x * n_y * n_half];
+        spectrum
+            .par_chunks_mut(n_y * n_half)
+            .enumerate()
+            .for_each_init(Vec::new, |scratch, (x, plane)| {
+                let mesh = self;
+                let charges = simd::dispatch(simd::level(), Spread { mesh, sites, x });
+                // Two rows of real numbers are one of complex ones.
+                let rows: Vec<&[f64]> = charges.chunks(self.row_length()).collect();
+                let mut buffer = vec![Complex::default(); n_z];
+                for (rows, waves) in rows.chunks(2).zip(plane.chunks_mut(2 * n_half)) {
+                    for z in 0..n_z {
+                        let other = rows.get(1).map_or(0.0, |row| row[z]);
+                        buffer[z] = Complex::new(rows[0][z], other);
+                    }
+                    run(&self.axes[2].forward, &mut buffer, scratch);
+                    let (first, second) = waves.split_at_mut(n_half);
+                    for (z, value) in first.iter_mut().enumerate() {
+                        let (one, mirror) = (buffer[z], buffer[(n_z - z) % n_z].conj());
+                        *value = (one + mirror) * 0.5;
+                        if let Some(value) = second.get_mut(z) {
+                            *value = (one - mirror) * Complex::new(0.0, -0.5);
+                        }
+                    }
+                }
+                across(plane, n_half, &self.axes[1].forward, scratch);
+            });
+        spectrum
+    }
+
+    /// Turns charges into potentials. The result is by second, first and third direction.
+    fn convolve(&self, spectrum: &[Complex<f64>]) -> (Vec<Complex<f64>>, WaveSums) {
+        let [n_x, n_y, _] = self.size();
+        let n_half = self.n_half();
+        let mut result = vec![Complex::default(); spectrum.len()];
+        let sums: Vec<WaveSums> = result
+            .par_chunks_mut(n_x * n_half)
+            .enumerate()
+            .map_init(Vec::new, |scratch, (y, plane)| {
+                let mut columns = vec![Complex::default(); n_x * n_half];
+                for x in 0..n_x {
+                    let row = &spectrum[(x * n_y + y) * n_half..][..n_half];
+                    for (z, value) in row.iter().enumerate() {
+                        columns[z * n_x + x] = *value;
+                    }
+                }
+                run(&self.axes[0].forward, &mut columns, scratch);
+                let (mesh, columns_mut) = (self, columns.as_mut_slice());
+                let work = Convolve {
+                    mesh,
+                    columns: columns_mut,
+                    y,
+                };
+                let sums = simd::dispatch(simd::level(), work);
+                run(&self.axes[0].backward, &mut columns, scratch);
+                for (x, row) in plane.chunks_mut(n_half).enumerate() {
+                    for (z, value) in row.iter_mut().enumerate() {
+                        *value = columns[z * n_x + x];
+                    }
+                }
+                sums
+            })
+            .collect();
+        let sums = sums
+            .iter()
+            .fold(WaveSums::default(), |sum, other| sum.plus(other));
+        (result, sums)
+    }
+
+    /// Transforms back along the second and third direction. The result is rows by first and second
+    /// direction, that go on with their beginning for as far as a spline reaches.
+    fn transform_back(&self, spectrum: &[Complex<f64>]) -> Vec<f64> {
+        let [n_x, n_y, n_z] = self.size();
+        let (n_half, length) = (self.n_half(), self.row_length());
+        let mut planes = vec![0.0; n_x * n_y * length];
+        planes
+            .par_chunks_mut(n_y * length)
+            .enumerate()
+            .for_each_init(Vec::new, |scratch, (x, rows)| {
+                let mut plane = Vec::with_capacity(n_y * n_half);
+                for y in 0..n_y {
+                    plane.extend_from_slice(&spectrum[(y * n_x + x) * n_half..][..n_half]);
+                }
+                across(&mut plane, n_half, &self.axes[1].backward, scratch);
+                let mut buffer = vec![Complex::default(); n_z];
+                let zeros = vec![Complex::default(); n_half];
+                for (waves, rows) in plane.chunks(2 * n_half).zip(rows.chunks_mut(2 * length)) {
+                    let (first, second) = waves.split_at(n_half);
+                    let second = if second.is_empty() { &zeros } else { second };
+                    for (z, (one, other)) in first.iter().zip(second).enumerate() {
+                        let other = other * Complex::new(0.0, 1.0);
+                        buffer[z] = one + other;
+                        if z > 0 && 2 * z < n_z {
+                            buffer[n_z - z] = one.conj() - other.conj();
+                        }
+                    }
+                    run(&self.axes[2].backward, &mut buffer, scratch);
+                    let (first, second) = rows.split_at_mut(length);
+                    for z in 0..length {
+                        let value = buffer[z % n_z];
+                        first[z] = value.re;
+                        if let Some(slot) = second.get_mut(z) {
+                            *slot = value.im;
+                        }
+                    }
+                }
+            });
+        planes
+    }
+}
+
+/// Transforms each whole row of a buffer.
+fn run(transform: &Transform, buffer: &mut [Complex<f64>], scratch: &mut Vec<Complex<f64>>) {
+    scratch.resize(
+        transform.get_inplace_scratch_len().max(scratch.len()),
+        Complex::default(),
+    );
+    transform.process_with_scratch(buffer, scratch);
+}
+
+/// Transforms along the columns of a plane whose rows have `n_half` numbers, some at a time so that
+/// whole cache lines are moved.
+fn across(
+    plane: &mut [Complex<f64>],
+    n_half: usize,
+    transform: &Transform,
+    scratch: &mut Vec<Complex<f64>>,
+) {
+    let n = plane.len() / n_half;
+    let mut columns = vec![Complex::default(); LANES * n];
+    for first in (0..n_half).step_by(LANES) {
+        let width = LANES.min(n_half - first);
+        for (y, row) in plane.chunks(n_half).enumerate() {
+            for (k, value) in row[first..first + width].iter().enumerate() {
+                columns[k * n + y] = *value;
+            }
+        }
+        run(transform, &mut columns[..width * n], scratch);
+        for (y, row) in plane.chunks_mut(n_half).enumerate() {
+            for (k, value) in row[first..first + width].iter_mut().enumerate() {
+                *value = columns[k * n + y];
+            }
+        }
+    }
+}
+
+/// The charges on one plane of the mesh.
+struct Spread<'a> {
+    mesh: &'a Mesh,
+    sites: &'a Sites,
+    x: usize,
+}
+
+impl Work for Spread<'_> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<f64> {
+        let Self { mesh, sites, x } = self;
+        let [n_x, n_y, n_z] = mesh.size();
+        let length = mesh.row_length();
+        let mut plane = vec![0.0; n_y * length];
+        for step in 0..ORDER {
+            let first = (x + n_x * ORDER - step) % n_x;
+            for site in sites.starts[first]..sites.starts[first + 1] {
+                let [along_x, along_y, along_z] = &sites.splines[site];
+                let charge = sites.charges[site] * along_x[step];
+                let [_, first_y, first_z] = sites.first[site];
+                let mut y = first_y as usize;
+                for weight in along_y {
+                    let row = &mut plane[y * length + first_z as usize..][..ORDER];
+                    let weight = charge * weight;
+                    for z in 0..ORDER {
+                        row[z] += weight * along_z[z];
+                    }
+                    y = if y + 1 == n_y { 0 } else { y + 1 };
+                }
+            }
+        }
+        // What lies beyond the end of a row belongs to its beginning.
+        for row in plane.chunks_mut(length) {
+            for z in n_z..length {
+                row[z % n_z] += row[z];
+            }
+        }
+        plane
+    }
+}
+
+/// Potentials at some sites, given by their places in the order.
+struct Interpolate<'a> {
+    mesh: &'a Mesh,
+    sites: &'a Sites,
+    planes: &'a [f64],
+    targets: &'a [usize],
+}
+
+impl Work for Interpolate<'_> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<f64> {
+        let Self {
+            mesh,
+            sites,
+            planes,
+            targets,
+        } = self;
+        let [n_x, n_y, _] = mesh.size();
+        let length = mesh.row_length();
+        let mut values = vec![0.0; targets.len()];
+        for (value, &site) in values.iter_mut().zip(targets) {
+            let [along_x, along_y, along_z] = &sites.splines[site];
+            let [first_x, first_y, first_z] = sites.first[site];
+            let mut x = first_x as usize;
+            let mut sums = [0.0; ORDER];
+            for weight_x in along_x {
+                let mut y = first_y as usize;
+                for weight_y in along_y {
+                    let row = &planes[(x * n_y + y) * length + first_z as usize..][..ORDER];
+                    let weight = weight_x * weight_y;
+                    for z in 0..ORDER {
+                        sums[z] += weight * row[z];
+                    }
+                    y = if y + 1 == n_y { 0 } else { y + 1 };
+                }
+                x = if x + 1 == n_x { 0 } else { x + 1 };
+            }
+            for z in 0..ORDER {
+                *value += sums[z] * along_z[z];
+            }
+        }
+        values
+    }
+}
+
+/// Relative error of a product of two numbers with such errors.
+#[inline(always)]
+fn join(one: f64, other: f64) -> f64 {
+    one + other + one * other
+}
+
+/// Weights the waves of one index along the second direction; they lie by third and first.
+struct Convolve<'a> {
+    mesh: &'a Mesh,
+    columns: &'a mut [Complex<f64>],
+    y: usize,
+}
+
+impl Work for Convolve<'_> {
+    type Output = WaveSums;
+
+    #[inline(always)]
+    fn run(self) -> WaveSums {
+        let Self { mesh, columns, y } = self;
+        let [axis_x, axis_y, axis_z] = &mesh.axes;
+        let [step, across_y, across_z] = &mesh.vectors;
+        let quadratic = dot(step, step);
+        let scale = 1.0 / (4.0 * mesh.alpha * mesh.alpha);
+        let limit = mesh.k_cut * mesh.k_cut;
+        let mut total = WaveSums::default();
+        for (z, column) in columns.chunks_mut(axis_x.n).enumerate() {
+            let mut origin = [0.0; 3];
+            for k in 0..3 {
+                origin[k] = axis_y.waves[y] * across_y[k] + axis_z.waves[z] * across_z[k];
+            }
+            let (squared, linear) = (dot(&origin, &origin), 2.0 * dot(&origin, step));
+            let weight = mesh.prefactor * axis_y.weights[y] * axis_z.weights[z];
+            let closest = squared - linear * linear / (4.0 * quadratic);
+            if weight == 0.0 || closest > limit * (1.0 + 1e-9) {
+                column.fill(Complex::default());
+                continue;
+            }
+            let across = join(axis_y.errors[y], axis_z.errors[z]);
+            let mut sums = [[0.0; LANES]; 3];
+            for (block, values) in column.chunks_mut(LANES).enumerate() {
+                let range = block * LANES..(block + 1) * LANES;
+                let (waves, weights) =
+                    (&axis_x.waves[range.clone()], &axis_x.weights[range.clone()]);
+                let errors = &axis_x.errors[range];
+                let mut is_inside = [false; LANES];
+                let mut inside = [0.0; LANES];
+                let mut squares = [0.0; LANES];
+                let mut exponents = [0.0; LANES];
+                for x in 0..LANES {
+                    let wave = squared + waves[x] * (linear + waves[x] * quadratic);
+                    is_inside[x] = wave <= limit && wave > 0.0;
+                    inside[x] = if is_inside[x] {
+                        weight * weights[x]
+                    } else {
+                        0.0
+                    };
+                    squares[x] = if is_inside[x] { wave } else { limit };
+                    exponents[x] = squares[x] * scale;
+                }
+                let gauss = exp_negative(&exponents);
+                let mut factors = [0.0; LANES];
+                for x in 0..LANES {
+                    factors[x] = inside[x] * gauss[x] / squares[x];
+                    let error = join(across, errors[x]);
+                    let wave = if is_inside[x] {
+                        gauss[x] / squares[x]
+                    } else {
+                        0.0
+                    };
+                    sums[0][x] += wave * join(error, error);
+                    sums[2][x] += factors[x];
+                }
+                for (x, value) in values.iter_mut().enumerate() {
+                    value.re *= factors[x];
+                    value.im *= factors[x];
+                    sums[1][x] += (value.re * value.re + value.im * value.im).sqrt();
+                }
+            }
+            // The waves of the other half.
+            let images = if z == 0 { 1.0 } else { 2.0 };
+            for x in 0..LANES {
+                total.aliasing += images * mesh.prefactor * sums[0][x];
+                total.magnitude += images * sums[1][x];
+                total.noise += images * sums[2][x];
+            }
+        }
+        total
+    }
+}
