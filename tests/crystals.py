@@ -9,6 +9,8 @@ import numpy as np
 from pyhpc import CrystalBatch
 from pyhpc.crystals import iter_records, read_records
 
+FCC = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+
 
 def crystal(
     lattice, frac_coords, atomic_numbers, *, oxidation_states=None, pbc=(True, True, True), name="x"
@@ -44,6 +46,34 @@ def random_crystal(rng, n_sites, **lattice_options):
     lattice = random_lattice(rng, **lattice_options)
     frac_coords = rng.uniform(-1.5, 2.5, size=(n_sites, 3))
     return crystal(lattice, frac_coords, rng.integers(1, 95, size=n_sites))
+
+
+def ionic(lattice, frac_coords, charges, **options):
+    """Batch of one crystal of point charges."""
+    return crystal(
+        lattice, frac_coords, np.full(len(frac_coords), 11), oxidation_states=charges, **options
+    )
+
+
+def random_ionic(rng, n_sites, *, neutral=True, lattice=None):
+    """Batch of one crystal with random charges at random places, no two closer than 0.3 A."""
+    if lattice is None:
+        lattice = random_lattice(rng) * (n_sites / 15) ** (1 / 3)
+    placed = np.empty((0, 3))
+    while len(placed) < n_sites:
+        trial = rng.uniform(-1.5, 2.5, size=3)
+        deltas = placed - trial
+        deltas -= np.round(deltas)
+        if len(placed) == 0 or np.linalg.norm(deltas @ lattice, axis=1).min() > 0.3:
+            placed = np.vstack([placed, trial])
+    charges = rng.choice([-3.0, -2.0, -1.0, 0.5, 1.0, 2.0, 4.0], size=n_sites)
+    if neutral:
+        charges -= charges.mean()
+    return ionic(lattice, placed, charges)
+
+
+def rock_salt(edge=5.64):
+    return ionic(np.eye(3) * edge, np.vstack([FCC, FCC + 0.5]), [1.0] * 4 + [-1.0] * 4)
 
 
 def supercell(batch, repeats):

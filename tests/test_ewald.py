@@ -15,41 +15,12 @@ import pytest
 
 from pyhpc import CrystalBatch
 from pyhpc.kernels import COULOMB_CONSTANT, STATUS_NAMES, BatchError, ewald_site_energies
-from tests.crystals import crystal, random_lattice, supercell
+from tests.crystals import FCC, ionic, random_ionic, random_lattice, rock_salt, supercell
 
-FCC = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 FCC_PRIMITIVE = np.array([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 BCC_PRIMITIVE = np.array([[-0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.5, 0.5, -0.5]])
 HEXAGONAL = np.array([[1, 0, 0], [-0.5, math.sqrt(0.75), 0], [0, 0, math.sqrt(8 / 3)]])
 QUARTERS = np.array(list(itertools.product([0.25, 0.75], repeat=3)))
-
-
-def ionic(lattice, frac_coords, charges, **options):
-    """Batch of one crystal of point charges."""
-    return crystal(
-        lattice, frac_coords, np.full(len(frac_coords), 11), oxidation_states=charges, **options
-    )
-
-
-def random_ionic(rng, n_sites, *, neutral=True, lattice=None):
-    """Batch of one crystal with random charges at random places, no two closer than 0.3 A."""
-    if lattice is None:
-        lattice = random_lattice(rng) * (n_sites / 15) ** (1 / 3)
-    placed = np.empty((0, 3))
-    while len(placed) < n_sites:
-        trial = rng.uniform(-1.5, 2.5, size=3)
-        deltas = placed - trial
-        deltas -= np.round(deltas)
-        if len(placed) == 0 or np.linalg.norm(deltas @ lattice, axis=1).min() > 0.3:
-            placed = np.vstack([placed, trial])
-    charges = rng.choice([-3.0, -2.0, -1.0, 0.5, 1.0, 2.0, 4.0], size=n_sites)
-    if neutral:
-        charges -= charges.mean()
-    return ionic(lattice, placed, charges)
-
-
-def rock_salt(edge=5.64):
-    return ionic(np.eye(3) * edge, np.vstack([FCC, FCC + 0.5]), [1.0] * 4 + [-1.0] * 4)
 
 
 def naive_site_energies(batch, alpha, n_real, n_reciprocal):
@@ -272,16 +243,17 @@ def test_supercells(rng, neutral):
         )
 
 
-def test_threads_and_batches_change_no_bit(rng):
+@pytest.mark.parametrize("method", ["direct", "mesh"])
+def test_threads_and_batches_change_no_bit(rng, method):
     large = supercell(random_ionic(rng, 11), (5, 5, 4))
     crystals = [random_ionic(rng, n, neutral=n % 2 == 0) for n in (3, 8, 40, 1, 17)] + [large]
     batch = CrystalBatch.concatenate(crystals)
-    one = ewald_site_energies(batch, parts=True, threads=1)
-    many = ewald_site_energies(batch, parts=True, threads=4)
+    one = ewald_site_energies(batch, parts=True, threads=1, method=method)
+    many = ewald_site_energies(batch, parts=True, threads=4, method=method)
     for field in dataclasses.fields(one):
         if field.name != "errors":
             assert np.array_equal(getattr(one, field.name), getattr(many, field.name)), field.name
-    alone = [ewald_site_energies(single, threads=3) for single in crystals]
+    alone = [ewald_site_energies(single, threads=3, method=method) for single in crystals]
     for name in ("site_energies", "total_energies", "error_bounds", "net_charges"):
         joined = np.concatenate([getattr(result, name) for result in alone])
         assert np.array_equal(getattr(one, name), joined), name
@@ -428,76 +400,9 @@ def test_senseless_parameters(options):
         ewald_site_energies(rock_salt(), **options)
 
 
-def lattice_of(lengths, angles):
-    """Lattice from edges and angles in degrees, or None where the angles do not close."""
-    cosines = np.cos(np.radians(angles))
-    metric = np.array(
-        [
-            [1, cosines[2], cosines[1]],
-            [cosines[2], 1, cosines[0]],
-            [cosines[1], cosines[0], 1],
-        ]
-    )
-    if np.linalg.det(metric) < 1e-3:
-        return None
-    return np.linalg.cholesky(metric) * np.asarray(lengths)[:, None]
-
-
-def shaped_lattice(rng, n_sites):
-    """Lattice with angles from 25 to 155 degrees and edges that differ up to 20 times."""
-    while True:
-        lengths = np.exp(rng.uniform(0, math.log(20), size=3) * rng.choice([0.2, 1.0]))
-        lattice = lattice_of(lengths, rng.uniform(25, 155, size=3))
-        if lattice is not None:
-            volume = n_sites * rng.uniform(6, 40)
-            return lattice * (volume / np.linalg.det(lattice)) ** (1 / 3)
-
-
-def bound_cases(rng, count):
-    """Random crystals of all shapes and sizes, charged ones and coherent ones among them."""
-    for k in range(count):
-        n_sites = int(np.exp(rng.uniform(math.log(4), math.log(60)))) if k % 40 != 1 else 500
-        kind = k % 5
-        if kind == 0:
-            n_cells = rng.integers(1, 4, size=3)
-            small = random_ionic(rng, 4, lattice=shaped_lattice(rng, 4))
-            yield supercell(small, n_cells)
-        else:
-            batch = random_ionic(
-                rng, n_sites, neutral=kind < 4, lattice=shaped_lattice(rng, n_sites)
-            )
-            one_sign = batch.with_oxidation_states(np.abs(batch.oxidation_states))
-            yield one_sign if kind == 3 else batch
-
-
-def looseness(batch, accuracy, alpha=None):
-    """Bound over actual error of each crystal; at least 1 where the bound holds."""
-    result = ewald_site_energies(batch, accuracy, alpha=alpha)
-    reference = ewald_site_energies(batch, 1e-14)
-    assert not np.any(result.status)
-    errors = np.abs(result.site_energies - reference.site_energies)
-    worst = np.maximum.reduceat(errors, batch.site_offsets[:-1])
-    return result.error_bounds / np.maximum(worst, 1e-300)
-
-
-@pytest.mark.parametrize(("accuracy", "alpha"), [(1e-4, None), (1e-8, None), (1e-6, 0.35)])
-def test_errors_stay_below_their_bounds_and_near(rng, accuracy, alpha):
-    batch = CrystalBatch.concatenate(list(bound_cases(rng, 300)))
-    ratios = looseness(batch, accuracy, alpha)
-    assert ratios.min() >= 1
-    assert np.median(ratios) < 1e3
-    assert np.quantile(ratios, 0.98) < 1e4
-
-
-def test_bounds_are_what_was_asked_for(rng):
-    batch = CrystalBatch.concatenate(list(bound_cases(rng, 30)))
-    for accuracy in (1e-3, 1e-8, 1e-12):
-        result = ewald_site_energies(batch, accuracy)
-        n_sites = np.diff(batch.site_offsets)
-        volumes = np.abs(np.linalg.det(batch.lattices))
-        mean_square = np.add.reduceat(batch.oxidation_states**2, batch.site_offsets[:-1]) / n_sites
-        scale = COULOMB_CONSTANT * mean_square * (n_sites / volumes) ** (1 / 3)
-        assert np.all(result.error_bounds <= (accuracy + 1e-12) * scale)
+def test_unknown_method():
+    with pytest.raises(ValueError, match="'auto', 'direct' or 'mesh', not \"fast\""):
+        ewald_site_energies(rock_salt(), method="fast")
 
 
 def pymatgen_energies(structure):
