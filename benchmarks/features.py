@@ -87,7 +87,7 @@ def _cost(record: Record) -> float:
 def _against_peers(name: str, effort: Effort) -> Iterator[Row]:
     """All columns of records on which the peers succeed."""
     compare = Comparison("features", "all columns", "share of values that differ", LIMIT)
-    n = 8 if effort.quick else 4 * PEER_RECORDS[name]
+    n = 8 if effort.quick else 10 * PEER_RECORDS[name]
     chosen = data.sample(name, n)
     peer = Work("pymatgen + matminer", lambda: lambda: None, None, "matminer")
     if not peer.is_installed:

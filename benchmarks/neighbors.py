@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 CUTOFF = 6.0
 LIMIT = 1e-9
-WORST = float("inf")
+OTHER_PAIRS = 1.0
+"""Error, in angstrom, of a list that holds another number of pairs."""
+
 N_CRYSTALS = 200
 SIZES = (64, 512, 4_096, 32_768, 97_336, 1_000_000)
 PEER_SIZES = 100_000
@@ -172,9 +174,8 @@ def _carts(batch: CrystalBatch) -> list[np.ndarray]:
 class _Reference:
     """Largest deviation of a distance from its pair's in extended precision.
 
-    A list with another number of pairs than a k-d tree counts is infinitely wrong. Where the tree
-    can't count (skewed cells), the pairs that are listed are trusted to be distinct and complete
-    if all lists have the same number: the first one is ours.
+    A list with another number of pairs than a k-d tree counts is wrong by an angstrom. Where the
+    tree can't count (it wants a cube), the number is ours, and a peer's list shows that it agrees.
     """
 
     def __init__(self, batch: CrystalBatch) -> None:
@@ -185,7 +186,7 @@ class _Reference:
         """Error of our list."""
         self._count = self._count or _count(self._batch) or len(pairs.i)
         if len(pairs.i) != self._count:
-            return WORST
+            return OTHER_PAIRS
         error = 0.0
         for k, start in enumerate(self._batch.site_offsets[:-1]):
             rows = slice(*pairs.crystal_offsets[k : k + 2])
@@ -197,7 +198,7 @@ class _Reference:
     def __call__(self, lists: list[PairArrays]) -> float:
         """Error of the lists of a peer."""
         if sum(len(found[0]) for found in lists) != self._count:
-            return WORST
+            return OTHER_PAIRS
         return max(_distance_error(self._batch, k, found) for k, found in enumerate(lists))
 
 

@@ -64,7 +64,7 @@ class Deviation:
         allowed: float = 0.0,
     ) -> Deviation:
         """Sum up deviations; those above the tolerance count as differing."""
-        found = np.asarray(values) if values else np.array([np.nan])
+        found = np.asarray(values) if values else np.zeros(1)
         differing = int(np.sum(~(found <= tolerance)))
         worst, median = float(found.max()), float(np.median(found))
         return cls(what, peer, data, len(values), unit, worst, median, differing, allowed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -69,12 +70,14 @@ class Results:
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
-    """Drop what is empty and needless digits."""
-    return {
-        key: float(f"{value:.4g}") if isinstance(value, float) else value
-        for key, value in row.items()
-        if value not in (None, "") or key == "ours"
-    }
+    """Drop what is empty, needless digits, and what is no number, which JSON can't hold."""
+    found = {}
+    for key, value in row.items():
+        if isinstance(value, float):
+            found[key] = float(f"{value:.4g}") if math.isfinite(value) else None
+        elif value not in (None, "") or key == "ours":
+            found[key] = value
+    return found
 
 
 def _to_json(stored: dict[str, Any]) -> str:
