@@ -125,7 +125,7 @@ def _ratios(path: Path, results: Results) -> None:
     panel.set_ylim(len(labels) - 0.4, -0.6)
     panel.set_xlabel("time of the peer over that of pyhpc, one thread")
     panel.set_title("How many times faster (larger dots: larger crystals)", fontsize=11)
-    panel.legend(frameon=False, fontsize=9, loc="lower right")
+    figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=len(systems))
     panel.grid(axis="x", which="both", color="#e6e8ee", linewidth=0.6)
     panel.set_axisbelow(True)
     panel.spines[["top", "right", "left"]].set_visible(False)
@@ -175,7 +175,9 @@ def _stages(path: Path, rows: Sequence[Row]) -> None:
     for name, color in zip(names, colors, strict=True):
         by_set = {r.data: 1e3 * r.ours / r.crystals for r in stages if r.what == STAGE + name}
         widths = np.array([by_set.get(one, 0.0) for one in sets])
-        panel.barh(sets, widths, left=left, color=color, label=name, edgecolor="white")
+        panel.barh(
+            sets, widths, 0.6, left=left, color=color, label=name, edgecolor="white", linewidth=0.5
+        )
         for y, (start, width) in enumerate(zip(left, widths, strict=True)):
             if width > 0.07 * left.max() + 0.05:
                 panel.text(
@@ -191,7 +193,7 @@ def _stages(path: Path, rows: Sequence[Row]) -> None:
     panel.set_xlabel(
         "ms per record, CIF text to Parquet part, one core (rate: per second of core time)"
     )
-    panel.legend(frameon=False, fontsize=8, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.3))
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=7)
     panel.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
 
