@@ -10,12 +10,11 @@ import click
 from rich.console import Console
 
 from pyhpc.cli.interrupts import Interrupted, Interrupts
-from pyhpc.cli.options import Bytes, reading_options, storage_path
+from pyhpc.cli.options import Bytes, executor_options, reading_options, storage_path
 from pyhpc.cli.packing import pack_sources
 from pyhpc.cli.progress import RunProgress
 from pyhpc.cli.summary import outcome_table, speed_line, time_table
-from pyhpc.executors import InlineExecutor, Job, LocalExecutor
-from pyhpc.kernels import default_threads
+from pyhpc.executors import Job
 from pyhpc.shards import Guard, Output, Packing, Plan, finish
 from pyhpc.shards.attempts import total_attempts
 from pyhpc.tasks import make_task
@@ -38,12 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-sites", type=click.IntRange(min=1), help="Most sites of a cell.  [default: 20000]"
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    help="Worker processes; 0 runs in this process.  [default: the cores this process may use]",
-)
-@click.option("--memory", type=Bytes(), help="Memory of a worker.  [default: its share]")
+@executor_options
 @click.option(
     "--record-seconds",
     type=click.FloatRange(min=0, min_open=True),
@@ -66,8 +60,7 @@ def featurize_command(
     groups: str | None,
     mobile_ion: str,
     max_sites: int | None,
-    workers: int | None,
-    memory: int | None,
+    executor: Executor,
     record_seconds: float,
     record_memory: int,
     **reading: Any,
@@ -84,10 +77,6 @@ def featurize_command(
         parameters["groups"] = [group.strip() for group in groups.split(",") if group.strip()]
     if max_sites is not None:
         parameters["limits"] = {"max_sites": max_sites}
-    cores = workers or default_threads()
-    executor: Executor = LocalExecutor(cores, memory)
-    if workers == 0:
-        executor = InlineExecutor(cores)
     output = Output(storage_path(out))
     with Interrupts() as interrupts:
         task = make_task("featurize", parameters)
@@ -111,7 +100,7 @@ def featurize_command(
     attempts = total_attempts(output)
     console.print(outcome_table(manifest))
     console.print(time_table(attempts))
-    console.print(speed_line(status, seconds, cores, attempts), soft_wrap=True)
+    console.print(speed_line(status, seconds, executor.cores, attempts), soft_wrap=True)
     console.print(f"The table is {output.parts}, the ledger {output.ledger}.", soft_wrap=True)
     if manifest["outcomes"]["quarantined"]:
         console.print(f"To see one record in full: pyhpc replay {out} ID", soft_wrap=True)

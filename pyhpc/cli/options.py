@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,13 @@ import click
 from rich.console import Console
 
 from pyhpc.errors import PyhpcError
+from pyhpc.executors import EXECUTORS, Resources, Site, make_executor
+from pyhpc.executors.site import parse_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-_UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 class Bytes(click.ParamType[int]):
@@ -28,14 +29,8 @@ class Bytes(click.ParamType[int]):
         """Convert from text."""
         if isinstance(value, int):
             return value
-        text = value.strip().upper().removesuffix("IB")
-        text = text[:-1] if len(text) > 1 and text[-1] == "B" and text[-2] in "KMGT" else text
-        number, unit = (text[:-1], text[-1]) if text[-1:].isalpha() else (text, "")
-        try:
-            size = int(float(number) * _UNITS[unit])
-        except (ValueError, KeyError, OverflowError):
-            size = 0
-        if size <= 0:
+        size = parse_bytes(value)
+        if size is None:
             self.fail(f"{value!r} is no number of bytes; write 500M, 16MiB, 2G", param, ctx)
         return size
 
@@ -80,6 +75,59 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where to run; the command gets them as one, ``executor``."""
+    options: list[Decorator] = [
+        click.option(
+            "--on",
+            type=click.Choice(EXECUTORS),
+            default="local",
+            show_default=True,
+            help="Where to run: on this machine's cores (local) or in this process (inline).",
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=0),
+            help="Worker processes on this machine; 0 is --on inline.  [default: the cores this "
+            "process may use]",
+        ),
+        click.option("--memory", type=Bytes(), help="Memory of a worker here, or of a job."),
+        click.option("--site", help="Profile of the cluster: a name or a TOML file."),
+        click.option(
+            "--jobs", type=click.IntRange(min=1), help="Most jobs at a time.  [default: 4]"
+        ),
+        click.option("--cores", type=click.IntRange(min=1), help="Cores of a job."),
+        click.option("--walltime", help="Time limit of a job, such as 4:00:00."),
+        click.option("--partition", help="Partition to submit to."),
+        click.option("--account", help="Account to charge."),
+        click.option("--qos", help="Quality of service to ask for."),
+    ]
+
+    @functools.wraps(command)
+    def run(
+        *,
+        on: str,
+        workers: int | None,
+        memory: int | None,
+        site: str | None,
+        jobs: int | None,
+        **others: Any,
+    ) -> Any:
+        given = {name: others.pop(name) for name in _SITE_OPTIONS}
+        profile = Site.load(site).override(memory=memory, **given)
+        name = "inline" if workers == 0 and on == "local" else on
+        resources = Resources(workers=workers, memory=memory, jobs=jobs, site=profile)
+        return command(executor=make_executor(name, resources), **others)
+
+    wrapped: Callable[..., Any] = run
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+_SITE_OPTIONS = ("cores", "walltime", "partition", "account", "qos")
 
 
 def wide_console(*, markup: bool = True) -> Console:

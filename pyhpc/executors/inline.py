@@ -29,6 +29,11 @@ class InlineExecutor:
 
     threads: int = 1
 
+    @property
+    def cores(self) -> int:
+        """Cores that it uses."""
+        return self.threads
+
     def submit(self, job: Job) -> InlineRun:
         """Make a job ready to run."""
         return InlineRun(job, self.threads)

@@ -107,6 +107,10 @@ class Run(Protocol):
 class Executor(Protocol):
     """A place to run jobs."""
 
+    @property
+    def cores(self) -> int:
+        """Cores that it uses where there is enough to do."""
+
     def submit(self, job: Job) -> Run:
         """Make a job ready to run."""
 

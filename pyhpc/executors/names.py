@@ -1,0 +1,59 @@
+"""Executors by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pyhpc.executors.inline import InlineExecutor
+from pyhpc.executors.local import LocalExecutor
+from pyhpc.executors.site import Site
+from pyhpc.kernels import default_threads
+
+if TYPE_CHECKING:
+    from pyhpc.executors.run import Executor
+
+EXECUTORS = ("local", "inline")
+"""Names of the executors."""
+
+JOBS = 4
+"""Jobs at a time where nobody says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What an executor may use.
+
+    Attributes
+    ----------
+    workers : int, optional
+        Processes on this machine.
+    memory : int, optional
+        Memory of a process on this machine, in bytes.
+    jobs : int, optional
+        Most jobs of a cluster at a time.
+    site : Site
+        Profile of the cluster.
+    """
+
+    workers: int | None = None
+    memory: int | None = None
+    jobs: int | None = None
+    site: Site = field(default_factory=Site)
+
+
+def make_executor(name: str, resources: Resources) -> Executor:
+    """Make an executor, importing only what it needs.
+
+    Raises
+    ------
+    PyhpcError
+        If what it needs is not installed.
+    """
+    cores = resources.workers or default_threads()
+    match name:
+        case "inline":
+            return InlineExecutor(cores)
+        case "local":
+            return LocalExecutor(cores, resources.memory)
+    raise ValueError(f"{name!r} is none of {EXECUTORS}")
