@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -52,6 +53,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str] | None) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    # What executors have to say meanwhile: refused jobs, the address of a dashboard.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("pyhpc")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
     try:
         code = cli.main(args=arguments, prog_name="pyhpc", standalone_mode=False)
         # Flushed here, so that a closed pipe shows here and not as the interpreter leaves.

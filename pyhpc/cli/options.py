@@ -85,7 +85,8 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(EXECUTORS),
             default="local",
             show_default=True,
-            help="Where to run: on this machine's cores (local) or in this process (inline).",
+            help="Where to run: on this machine's cores (local), in this process (inline) or in "
+            "SLURM jobs that talk to this process (slurm).",
         ),
         click.option(
             "--workers",

@@ -70,14 +70,23 @@ class DaskRun:
         cluster must have ``distributed.scheduler.allowed-failures`` 0: deaths are counted here.
     threads : int
         Threads of the kernels in each worker.
+    tend : callable
+        Called several times a second with the number of shards that are not done, to see to the
+        workers. It raises where there will be none.
     """
 
     def __init__(
-        self, job: Job, connect: Callable[[], AbstractContextManager[Client]], *, threads: int
+        self,
+        job: Job,
+        connect: Callable[[], AbstractContextManager[Client]],
+        *,
+        threads: int,
+        tend: Callable[[int], None] = lambda left: None,
     ) -> None:
         self._job = job
         self._connect = connect
         self._threads = threads
+        self._tend = tend
         self._tally = Tally(job)
         self._pending = self._tally.pending()
         self._again: deque[_Try] = deque()
@@ -106,7 +115,9 @@ class DaskRun:
                 if not self._in_flight:
                     break
                 self._collect()
-                on_status(self.status())
+                status = self.status()
+                self._tend(status.shards - status.shards_done)
+                on_status(status)
         return self.status()
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:

@@ -15,30 +15,12 @@ from distributed import Client, LocalCluster, Security
 from distributed.system import MEMORY_LIMIT
 
 from pyhpc.executors.dask_run import DaskRun
+from pyhpc.executors.dask_settings import SETTINGS, silence_dask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyhpc.executors.run import Job
-
-_CONFIG = {
-    # Deaths are counted by the run, which knows more about them.
-    "distributed.scheduler.allowed-failures": 0,
-    # Workers start processes of their own to isolate records. They end with this process all the
-    # same: each watches a pipe to it.
-    "distributed.worker.daemon": False,
-    # Results are on the disk, so there is nothing to spill, and pausing would never end.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": 0.95,
-    # A worker that dies twice within this time would be given up and never replaced.
-    "distributed.deploy.lost-worker-timeout": "1000 days",
-    "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
-    # A kernel that holds the interpreter for a while is no reason for a warning.
-    "distributed.admin.tick.limit": "1h",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +50,8 @@ class LocalExecutor:
 
     @contextlib.contextmanager
     def _cluster(self, workers: int) -> Iterator[Client]:
-        _silence_dask()
-        with dask.config.set(_CONFIG), contextlib.ExitStack() as stack:
+        silence_dask()
+        with dask.config.set(SETTINGS), contextlib.ExitStack() as stack:
             with _shielded_children():
                 cluster = LocalCluster(
                     n_workers=workers,
@@ -86,18 +68,6 @@ class LocalExecutor:
                 )
             stack.enter_context(cluster)
             yield stack.enter_context(Client(cluster))
-
-
-def _silence_dask() -> None:
-    """Keep Dask's log from the terminal for good.
-
-    The cluster's own silence ends as it closes, and a message to a client that has just left is
-    then logged with its traceback. What went wrong is in the result of a run and its attempts.
-    """
-    for name, logger in logging.root.manager.loggerDict.items():
-        if name.partition(".")[0] == "distributed" and isinstance(logger, logging.Logger):
-            for handler in logger.handlers:
-                handler.setLevel(logging.CRITICAL + 1)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from pyhpc.kernels import default_threads
 if TYPE_CHECKING:
     from pyhpc.executors.run import Executor
 
-EXECUTORS = ("local", "inline")
+EXECUTORS = ("local", "inline", "slurm")
 """Names of the executors."""
 
 JOBS = 4
@@ -56,4 +56,8 @@ def make_executor(name: str, resources: Resources) -> Executor:
             return InlineExecutor(cores)
         case "local":
             return LocalExecutor(cores, resources.memory)
+        case "slurm":
+            from pyhpc.executors.slurm import SlurmExecutor
+
+            return SlurmExecutor(resources.site, resources.jobs or JOBS)
     raise ValueError(f"{name!r} is none of {EXECUTORS}")

@@ -1,0 +1,37 @@
+"""How Dask is set up here, for schedulers and workers alike."""
+
+from __future__ import annotations
+
+import logging
+
+SETTINGS = {
+    # Deaths are counted by the run, which knows more about them.
+    "distributed.scheduler.allowed-failures": 0,
+    # Workers start processes of their own to isolate records. They end with the nanny all the
+    # same: each watches a pipe to it.
+    "distributed.worker.daemon": False,
+    # Results are on the disk, so there is nothing to spill, and pausing would never end.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+    # A worker that dies twice within this time would be given up and never replaced.
+    "distributed.deploy.lost-worker-timeout": "1000 days",
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    # A kernel that holds the interpreter for a while is no reason for a warning.
+    "distributed.admin.tick.limit": "1h",
+}
+"""Settings of Dask."""
+
+
+def silence_dask() -> None:
+    """Keep Dask's log from the terminal for good.
+
+    The cluster's own silence ends as it closes, and a message to a client that has just left is
+    then logged with its traceback. What went wrong is in the result of a run and its attempts.
+    """
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == "distributed" and isinstance(logger, logging.Logger):
+            for handler in logger.handlers:
+                handler.setLevel(logging.CRITICAL + 1)
