@@ -13,7 +13,10 @@ from pyhpc.errors import PyhpcError
 if TYPE_CHECKING:
     from pyhpc.shards.task import Task
 
-TASKS: dict[str, str] = {"featurize": "pyhpc.tasks.featurize:FeaturizeTask"}
+TASKS: dict[str, str] = {
+    "featurize": "pyhpc.tasks.featurize:FeaturizeTask",
+    "fit": "pyhpc.tasks.fit:FitTask",
+}
 """Import locations, ``module:class``, by name of the task."""
 
 

@@ -1,0 +1,57 @@
+"""How long a fit takes, roughly: to balance shards, and to say beforehand."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PER_TREE = 4e-4
+_PER_CELL = 3e-9
+_PER_COLUMN_TREE = 1.5e-6
+_OVERHEAD = 0.02
+
+
+def estimate_seconds(spec: Mapping[str, Any], n_rows: int) -> float:
+    """Estimate the time of a fit on one core of a current machine, in seconds.
+
+    Parameters
+    ----------
+    spec : mapping
+        Specification of the model.
+    n_rows : int
+        Rows of the table.
+    """
+    inner = [value for value in spec.values() if isinstance(value, dict) and "kind" in value]
+    inner += [
+        item
+        for value in spec.values()
+        if isinstance(value, list)
+        for item in value
+        if isinstance(item, dict) and "kind" in item
+    ]
+    parts = sum(estimate_seconds(part, n_rows) for part in inner)
+    if inner:
+        return parts * _repeats(spec)
+    n_columns = len(spec.get("features", ()))
+    if spec["kind"] in ("mean", "nearest"):
+        return _OVERHEAD
+    if spec["kind"] == "gaussian_process":
+        rows = min(n_rows, spec.get("max_rows", 2000))
+        return _OVERHEAD + float(2e-8 * rows**3 + 2e-7 * rows**2 * n_columns)
+    per_tree = _PER_TREE + _PER_CELL * n_rows * n_columns + _PER_COLUMN_TREE * n_columns
+    return _OVERHEAD + float(spec.get("n_trees", 400)) * per_tree
+
+
+def _repeats(spec: Mapping[str, Any]) -> float:
+    """How often a strategy fits its parts."""
+    if spec["kind"] == "bagged":
+        return int(spec.get("n", 10))
+    if spec["kind"] in ("soft_gate", "residual"):
+        return int(spec.get("n_folds", 5)) + 1
+    if spec["kind"] == "tuned":
+        tried = spec.get("n_samples", 0) or math.prod(map(len, dict(spec["grid"]).values()))
+        return (tried + 1) * int(spec.get("n_folds", 5)) + 1
+    return 1

@@ -1,0 +1,328 @@
+"""All fits of a study: which there are, which are done, how the rest is run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pyhpc.errors import PyhpcError
+from pyhpc.executors import Job as ShardJob
+from pyhpc.models import from_spec
+from pyhpc.models.splits import (
+    connected_groups,
+    grouped_folds,
+    leave_one_out_folds,
+    random_folds,
+    stratified_folds,
+)
+from pyhpc.records import Record
+from pyhpc.shards import Guard, Output, Plan, ShardSize, finish, pack
+from pyhpc.shards.commit import read_manifest
+from pyhpc.shards.files import digest, to_json
+from pyhpc.studies.costs import estimate_seconds
+from pyhpc.studies.fitting import fold_column
+from pyhpc.studies.specs import resolve_model, without
+from pyhpc.tasks.fit import FitTask, code_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from pyhpc.models import Folds
+    from pyhpc.studies.job import Experiment, Job, Split
+    from pyhpc.studies.table import Runner, StudyTable
+
+WITHOUT_LEAK = "_no_leak"
+"""What is added to the name of an experiment that is run again without the leaking column."""
+
+_GUARD = Guard(record_seconds=3600.0, record_bytes=16 * 2**30)
+"""A fit may take long and much, if it is of a large table."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit.
+
+    Attributes
+    ----------
+    name : str
+        ``experiment/split/seed/fold``, or ``experiment/test``.
+    experiment : str
+        Name of the experiment, with :data:`WITHOUT_LEAK` where it is run without the leak.
+    split : str
+        Name of the split, empty for the fit to all training rows.
+    seed, fold : int
+        Repetition and fold; 0 and -1 for the fit to all training rows.
+    key : str
+        Hash of all that the result depends on.
+    order : dict
+        What the task is told, without the hash of the table's file.
+    seconds : float
+        Estimated time.
+    """
+
+    name: str
+    experiment: str
+    split: str
+    seed: int
+    fold: int
+    key: str
+    order: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An experiment as it is run.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    experiment : Experiment
+        What the job file says.
+    model : dict
+        Full specification of the model.
+    """
+
+    name: str
+    experiment: Experiment
+    model: dict[str, Any]
+
+
+def list_variants(job: Job, study: StudyTable) -> list[Variant]:
+    """List the experiments with full specifications of their models, checked.
+
+    Raises
+    ------
+    PyhpcError
+        If a specification is not right; the message names the experiment and the key.
+    """
+    variants = []
+    for k, experiment in enumerate(job.experiments):
+        where = f"experiments[{k}].model"
+        model = resolve_model(job, experiment.model, study.features, where)
+        from_spec(model, where)
+        variants.append(Variant(experiment.name, experiment, model))
+        if experiment.leak_audit:
+            clean = without(model, job.target.leak)
+            variants.append(Variant(experiment.name + WITHOUT_LEAK, experiment, clean))
+    return variants
+
+
+def make_folds(job: Job, study: StudyTable) -> dict[tuple[str, int], Folds]:
+    """Make all folds of the training rows, by name of the split and seed."""
+    used = {name for experiment in job.experiments for name in experiment.splits}
+    return {
+        (name, seed): _folds(split, study, seed)
+        for name, split in job.splits.items()
+        if name in used
+        for seed in split.seeds
+    }
+
+
+def split_groups(split: Split, study: StudyTable) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Give the groups of the training rows that a split keeps together; random: each row alone."""
+    if split.kind in ("random", "stratified"):
+        return np.arange(study.n_train)
+    return connected_groups(
+        [study.texts(column) for column in split.columns],
+        [split.separators.get(column) for column in split.columns],
+    )
+
+
+def _folds(split: Split, study: StudyTable, seed: int) -> Folds:
+    try:
+        if split.kind == "random":
+            return random_folds(study.n_train, split.folds, seed)
+        columns = [study.texts(column) for column in split.columns]
+        if split.kind == "stratified":
+            return stratified_folds(columns, split.folds, seed)
+        if split.kind == "grouped":
+            return grouped_folds(split_groups(split, study), split.folds, seed)
+        # A row belongs to a cluster by all columns together; one without a name is in none.
+        clusters = [" ".join(parts).strip() for parts in zip(*columns, strict=True)]
+        return leave_one_out_folds(clusters, split.min_size)
+    except PyhpcError as error:
+        raise PyhpcError(f"splits.{split.name}: {error.message}", error.remedy) from None
+
+
+def with_groups(job: Job, study: StudyTable) -> StudyTable:
+    """Give the table a column ``group <split>`` for each split that keeps groups together.
+
+    Models that make folds inside their training set name it. Test rows are in no group.
+    """
+    table = study.table
+    for split in job.splits.values():
+        if split.kind in ("grouped", "leave_one_out"):
+            groups = np.full(table.num_rows, -1)
+            groups[: study.n_train] = split_groups(split, study)
+            table = table.append_column(f"group {split.name}", pa.array(groups, pa.int32()))
+    return replace(study, table=table)
+
+
+def with_folds(study: StudyTable, folds: Mapping[tuple[str, int], Folds]) -> pa.Table:
+    """Table of the study with a column for each repetition of each split."""
+    table = study.table
+    n_test = table.num_rows - study.n_train
+    for (name, seed), made in folds.items():
+        values = np.concatenate([made.assignment, np.full(n_test, -2)])
+        table = table.append_column(fold_column(name, seed), pa.array(values, pa.int32()))
+    return table
+
+
+def plan_fits(
+    job: Job,
+    study: StudyTable,
+    variants: Iterable[Variant],
+    folds: Mapping[tuple[str, int], Folds],
+    device: str,
+) -> list[Fit]:
+    """List every fit of a study, with its key."""
+
+    @cache
+    def column(name: str) -> str:
+        values = np.ascontiguousarray(study.table[name].to_numpy(zero_copy_only=False))
+        return digest(name.encode() + b"\0" + values.tobytes())
+
+    target = digest(
+        b"".join(
+            part.tobytes() for part in (study.target.values, study.target.lower, study.target.upper)
+        )
+    )
+    n_test = study.table.num_rows - study.n_train
+    fits = []
+    for variant in variants:
+        used = from_spec(variant.model).columns
+        experiment = variant.experiment
+        repetitions = [
+            (name, seed, fold, folds[name, seed])
+            for name in experiment.splits
+            for seed in job.splits[name].seeds
+            for fold in range(len(folds[name, seed]))
+        ]
+        measured = (repetitions[0][0], repetitions[0][1]) if repetitions else None
+        final = [("", 0, -1, None)] if experiment.test and n_test else []
+        for name, seed, fold, made in [*repetitions, *final]:
+            order = {
+                "model": variant.model,
+                "folds": fold_column(name, seed) if name else "",
+                "fold": fold,
+                "n_train": study.n_train,
+                "coerced": experiment.coerced,
+                "seed": job.seed + seed,
+                "threads": job.threads,
+                "device": device,
+                "importance": experiment.importance and (name, seed) == measured,
+                "keep": not name,
+            }
+            depends = {
+                **{key: value for key, value in order.items() if key != "folds"},
+                "assignment": made.digest if made else "test",
+                "columns": [column(name) for name in used],
+                "target": target,
+                "versions": code_versions(),
+            }
+            key = digest(to_json(depends))
+            label = f"{variant.name}/{name}/{seed}/{fold}" if name else f"{variant.name}/test"
+            fits.append(
+                Fit(
+                    label,
+                    variant.name,
+                    name,
+                    seed,
+                    fold,
+                    key,
+                    order | {"key": key},
+                    estimate_seconds(variant.model, study.n_train),
+                )
+            )
+    return fits
+
+
+def done_fits(work: Path, keys: set[str], *, only_finished: bool = False) -> dict[str, Any]:
+    """Results that are on the disk, by key: rows of :data:`pyhpc.tasks.fit.SCHEMA`.
+
+    They lie in the outputs of all runs that were ever made in this folder, complete or not: what
+    is committed there is whole.
+    """
+    found: dict[str, Any] = {}
+    for folder in sorted(work.glob("fits-*")):
+        output = Output(folder)
+        if not output.plan.exists() or (only_finished and not output.final_manifest.exists()):
+            continue
+        plan = Plan.load(output)
+        for index in range(len(plan.shards)):
+            manifest = read_manifest(output, plan, index)
+            if manifest is None:
+                continue
+            for row in pq.read_table(output.parts / manifest["part"]["name"]).to_pylist():
+                if row["key"] in keys:
+                    found[row["key"]] = row
+    return found
+
+
+def run_fits(fits: list[Fit], table: Path, table_sha256: str, work: Path, run: Runner) -> None:
+    """Run fits that are not done.
+
+    Parameters
+    ----------
+    fits : list of Fit
+        All fits of the study; equal keys are run once.
+    table : Path
+        File from :func:`pyhpc.studies.table.store_table`.
+    table_sha256 : str
+        Its hash.
+    work : Path
+        Folder for the runs.
+    run : callable
+        Runs a job to its end.
+
+    Raises
+    ------
+    PyhpcError
+        If a fit failed; the message names it.
+    """
+    unique = {fit.key: fit for fit in fits}
+    # A run that was broken off is gone on with, if the same is to be done as then. Else what it
+    # has committed is taken, and the rest is planned anew.
+    for only_finished in (True, False):
+        done = done_fits(work, set(unique), only_finished=only_finished)
+        missing = [fit for key, fit in unique.items() if key not in done]
+        if not missing:
+            return
+        name = f"fits-{digest(to_json([table_sha256, sorted(f.key for f in missing)]))[:12]}"
+        output = Output(work / name)
+        if output.plan.exists():
+            break
+    packing = pack(
+        _records(missing, table, table_sha256),
+        output.shards,
+        inputs={"table": table_sha256, "fits": len(missing)},
+        cost=lambda record: json.loads(record.text)["seconds"],
+        size=ShardSize(records=20, seconds=15.0, batch_records=4, batch_seconds=5.0),
+    )
+    task = FitTask()
+    plan = Plan.make(output, packing, task, _GUARD).create(output)
+    run(ShardJob(output, plan, task, packing.folder))
+    finish(output, plan)
+    failed = pq.read_table(output.ledger, filters=[("outcome", "=", "quarantined")]).to_pylist()
+    if failed:
+        raise PyhpcError(
+            f"{len(failed)} of {len(missing)} fits failed, first {failed[0]['id']}: "
+            f"{failed[0]['reasons'][0]['message']}",
+            "Correct the job file and call again: all other fits are kept.",
+        )
+
+
+def _records(fits: Iterable[Fit], table: Path, table_sha256: str) -> Iterator[Record]:
+    for fit in fits:
+        order = fit.order | {"table": table_sha256, "seconds": fit.seconds}
+        text = json.dumps(order, sort_keys=True, separators=(",", ":")).encode()
+        yield Record(fit.name, text, "json", str(table), 0, len(text))

@@ -1,0 +1,128 @@
+"""What is said of results beyond their scores: intervals, comparisons, leaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyhpc.models.comparison import Comparison, compare
+from pyhpc.models.conformal import Coverage, calibrate, coverage, cross_conformal
+from pyhpc.models.leaks import Leak, audit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pyhpc.studies.results import Predictions, Results
+
+LEVEL = 0.9
+"""Probability with which an interval is to hold the truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Coverage of the intervals of an experiment on a split.
+
+    Attributes
+    ----------
+    experiment, split : str
+        Which.
+    plain : Coverage
+        Of intervals of one width.
+    normalized : Coverage, optional
+        Of intervals that follow the spread of the ensemble, where the model is one.
+    """
+
+    experiment: str
+    split: str
+    plain: Coverage
+    normalized: Coverage | None
+
+
+def half_widths(
+    results: Results, experiment: str, split: str, repetition: int, *, normalized: bool
+) -> NDArray[np.float64]:
+    """Half-widths of the conformal intervals of predicted rows.
+
+    Out-of-fold rows are calibrated on the other folds; test rows on all out-of-fold rows of the
+    experiment's first split.
+    """
+    target = results.prepared.study.target
+    one = results.scored[experiment][split].repetitions[repetition]
+    spread = one.spread if normalized else None
+    if split != "test":
+        return cross_conformal(target, one.out_of_fold, spread, level=LEVEL)
+    known = _calibration_set(results, experiment)
+    learned = calibrate(
+        target.take(known.rows),
+        known.prediction,
+        known.spread if normalized else None,
+        level=LEVEL,
+    )
+    return learned.half_widths(len(one.rows), spread)
+
+
+def measure_intervals(results: Results) -> list[Intervals]:
+    """Coverage of the intervals of every experiment on every split, means over repetitions."""
+    found = []
+    for experiment, scored in results.scored.items():
+        for split in scored:
+            plain = _coverage(results, experiment, split, normalized=False)
+            has_spread = all(one.spread is not None for one in scored[split].repetitions)
+            normalized = (
+                _coverage(results, experiment, split, normalized=True) if has_spread else None
+            )
+            found.append(Intervals(experiment, split, plain, normalized))
+    return found
+
+
+def _coverage(results: Results, experiment: str, split: str, *, normalized: bool) -> Coverage:
+    target = results.prepared.study.target
+    parts = []
+    for k, one in enumerate(results.scored[experiment][split].repetitions):
+        widths = half_widths(results, experiment, split, k, normalized=normalized)
+        uncertainty = one.spread if one.spread is not None else np.zeros(len(widths))
+        parts.append(coverage(target.take(one.rows), one.prediction, widths, uncertainty))
+    return Coverage(
+        *(
+            float(np.mean([getattr(part, name) for part in parts]))
+            for name in ("overall", "most_uncertain", "mean_width")
+        )
+    )
+
+
+def _calibration_set(results: Results, experiment: str) -> Predictions:
+    scored = results.scored[experiment]
+    return next(scored[split] for split in scored if split != "test").repetitions[0]
+
+
+def compare_experiments(results: Results) -> list[tuple[str, str, str, Comparison]]:
+    """Gains that the job file asks for: name, split, metric, and the gain on paired folds."""
+    target = results.prepared.study.target
+    metrics = ("r2", "mae", "censored_mae") if target.censored.any() else ("r2", "mae")
+    found = []
+    for wanted in results.prepared.job.comparisons:
+        better, worse = results.scored[wanted.better], results.scored[wanted.worse]
+        for split in better:
+            if split == "test" or split not in worse:
+                continue
+            first, second = (
+                [one.out_of_fold for one in scored[split].repetitions] for scored in (worse, better)
+            )
+            found += [
+                (wanted.name, split, metric, compare(target, first, second, metric=metric))
+                for metric in metrics
+            ]
+    return found
+
+
+def find_leaks(results: Results) -> list[Leak]:
+    """Features of any experiment that look as if they were made from the target."""
+    from pyhpc.models import from_spec
+
+    study = results.prepared.study
+    used = {name for variant in results.variants for name in from_spec(variant.model).columns}
+    train = study.table.slice(0, study.n_train)
+    features = [name for name in study.features if name in used]
+    return audit(train, study.target.take(np.arange(study.n_train)), features)
