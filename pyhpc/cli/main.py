@@ -13,11 +13,13 @@ import click
 from rich.console import Console
 
 from pyhpc import __version__
+from pyhpc.cli.dataset import dataset_command
 from pyhpc.cli.demo import demo_command
 from pyhpc.cli.features import features_command
 from pyhpc.cli.featurize import featurize_command
 from pyhpc.cli.interrupts import Interrupted
 from pyhpc.cli.replay import replay_command
+from pyhpc.cli.run import run_command
 from pyhpc.cli.shard import shard_command
 from pyhpc.cli.status import status_command
 from pyhpc.cli.verify import verify_command
@@ -37,6 +39,8 @@ for _command in (
     status_command,
     verify_command,
     replay_command,
+    dataset_command,
+    run_command,
     demo_command,
 ):
     cli.add_command(_command)

@@ -1,0 +1,172 @@
+"""``pyhpc run``."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pyhpc.cli.interrupts import Interrupted, Interrupts
+from pyhpc.cli.options import storage_path, wide_console
+from pyhpc.cli.progress import RunProgress, duration
+from pyhpc.executors import InlineExecutor, Job, LocalExecutor
+from pyhpc.kernels import default_threads
+
+if TYPE_CHECKING:
+    from pyhpc.executors import Executor
+    from pyhpc.studies.prepare import Prepared
+    from pyhpc.studies.results import Results
+
+_LOG = logging.getLogger("pyhpc.run")
+
+
+@click.command("run")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Results.  [default: results/NAME]")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the data.")
+@click.option("--dry-run", is_flag=True, help="Say what would be run, and for how long.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Worker processes; 0 runs in this process.  [default: the cores this process may use]",
+)
+def run_command(
+    file: Path, out: Path | None, data: Path | None, workers: int | None, *, dry_run: bool
+) -> None:
+    """Run the study that the job FILE describes, from raw data to figures and a report.
+
+    Called again after whatever fault or change of the file, it does what is missing.
+    """
+    # Imported here, since all other commands do without the extra that models need.
+    from pyhpc.report.write import write_results
+    from pyhpc.studies.fits import done_fits, run_fits
+    from pyhpc.studies.job import read_job
+    from pyhpc.studies.prepare import prepare
+    from pyhpc.studies.results import assemble
+
+    job = read_job(file, data=data)
+    results_folder = storage_path(out or Path("results") / job.name)
+    work = results_folder / "work"
+    with Interrupts() as interrupts:
+        study_run = _StudyRun(_executor(workers), interrupts)
+        study_run.log_to(results_folder)
+        _LOG.info("study %s from %s", job.name, file)
+        prepared = prepare(job, work, study_run)
+        done = done_fits(work, {fit.key for fit in prepared.fits})
+        missing = {fit.key: fit.seconds for fit in prepared.fits if fit.key not in done}
+        if dry_run:
+            _show_plan(prepared, missing, workers)
+            return
+        _LOG.info("%d fits, of which %d are to be run", len(prepared.fits), len(missing))
+        run_fits(prepared.fits, prepared.table, prepared.table_sha256, work, study_run)
+        _LOG.info("all fits are done; scoring")
+        results = assemble(prepared, work)
+        write_results(results, results_folder)
+        _LOG.info("the report is written")
+    _show_scores(results)
+    click.echo(f"The report is {results_folder / 'report.html'}.")
+
+
+def _executor(workers: int | None) -> Executor:
+    cores = workers or default_threads()
+    return InlineExecutor(cores) if workers == 0 else LocalExecutor(cores)
+
+
+class _StudyRun:
+    """Runs a job over shards to its end, or leaves when asked to."""
+
+    def __init__(self, executor: Executor, interrupts: Interrupts) -> None:
+        self._executor = executor
+        self._interrupts = interrupts
+
+    def log_to(self, folder: Path) -> None:
+        """Write what happens, with times, to ``run.log``; nothing else in the results has times."""
+        folder.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(folder / "run.log", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        for old in list(_LOG.handlers):
+            _LOG.removeHandler(old)
+            old.close()
+        _LOG.addHandler(handler)
+        _LOG.setLevel(logging.INFO)
+        _LOG.propagate = False
+
+    def __call__(self, job: Job) -> None:
+        _LOG.info(
+            "%s: %d records in %d shards", job.plan.task, job.plan.records, len(job.plan.shards)
+        )
+        started = time.monotonic()
+        run = self._executor.submit(job)
+        self._interrupts.attach(run)
+        with RunProgress() as progress:
+            status = run.wait(progress.show)
+        self._interrupts.attach(None)
+        _LOG.info(
+            "%s: %d of %d shards done, %.1f s, %d attempts lost",
+            job.plan.task,
+            status.shards_done,
+            status.shards,
+            time.monotonic() - started,
+            status.lost,
+        )
+        if not status.complete:
+            number = self._interrupts.received or signal.SIGTERM
+            raise Interrupted(
+                number,
+                f"Stopped by {signal.Signals(number).name} with {status.records_done} of "
+                f"{status.records} records done, which are kept. Give the same command again to "
+                "go on.",
+            )
+
+
+def _show_plan(prepared: Prepared, missing: dict[str, float], workers: int | None) -> None:
+    console = wide_console()
+    table = Table(title=prepared.job.title, title_justify="left")
+    for heading in ("experiment", "model", "splits"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("fits", "to run", "core time"):
+        table.add_column(heading, justify="right")
+    for variant in prepared.variants:
+        fits = [fit for fit in prepared.fits if fit.experiment == variant.name]
+        left = [fit for fit in fits if fit.key in missing]
+        table.add_row(
+            variant.name,
+            variant.model["kind"],
+            ", ".join(variant.experiment.splits),
+            str(len(fits)),
+            str(len(left)),
+            duration(sum(fit.seconds for fit in left)),
+        )
+    console.print(table)
+    cores = workers or default_threads()
+    console.print(
+        f"{len(prepared.fits)} fits, {len(missing)} to run: about "
+        f"{duration(sum(missing.values()) / cores)} on {cores} cores ({prepared.device}).",
+        soft_wrap=True,
+    )
+
+
+def _show_scores(results: Results) -> None:
+    console = Console(highlight=False)
+    target = results.prepared.job.target.label
+    table = Table(title=f"{target}: R2 [95%], MAE", title_justify="left")
+    splits = dict.fromkeys(split for scored in results.scored.values() for split in scored)
+    table.add_column("experiment")
+    for split in splits:
+        table.add_column(split, justify="right")
+    for name, scored in results.scored.items():
+        cells = []
+        for split in splits:
+            if split not in scored:
+                cells.append("")
+                continue
+            r2, mae = scored[split].scores["r2"], scored[split].scores["mae"]
+            cells.append(f"{r2.value:.3f} [{r2.lower:.2f}, {r2.upper:.2f}]  {mae.value:.3f}")
+        table.add_row(name, *cells)
+    console.print(table)
