@@ -1,0 +1,230 @@
+"""``python -m benchmarks.models``: cross-validation of models and strategies on large tables.
+
+Rows of 300 features are drawn from those of the shipped crystals, with noise. Five folds are run
+with each strategy, and with two peers of the plain boosted trees: ``xgb.cv``, which copies the data
+for every fold, and scikit-learn's histogram boosting. Each figure is taken in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from pyhpc.models import Model
+
+N_FEATURES = 300
+N_FOLDS = 5
+N_TREES = 50
+DEPTH = 6
+SIZES = (1_000, 10_000)
+"""Rows that a machine of two cores runs in a few minutes; 100,000 and 1,000,000 on request."""
+
+QUICK = (500,)
+SLOW = ("residual", "soft gate")
+"""Strategies with folds inside of folds: they are left out from this many rows on request."""
+
+
+def make_rows(n_rows: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Draw features and targets; a third of the rows lacks the last fifty features."""
+    from pyhpc import featurize
+    from pyhpc.crystals import iter_records, read_records
+    from pyhpc.gallery import crystals_path
+
+    made = featurize(read_records(list(iter_records([str(crystals_path())]))).batch)
+    columns = [
+        made[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+        for name, kind in zip(made.column_names, made.schema.types, strict=True)
+        if pa.types.is_floating(kind) or pa.types.is_integer(kind)
+    ]
+    real = np.nan_to_num(np.stack(columns, axis=1))
+    real = (real - real.mean(axis=0)) / np.maximum(real.std(axis=0), 1e-12)
+    generator = np.random.default_rng(5)
+    rows = np.empty((n_rows, N_FEATURES), dtype=np.float32)
+    k = min(real.shape[1], N_FEATURES)
+    rows[:, :k] = real[generator.integers(len(real), size=n_rows), :k]
+    rows[:, k:] = 0.0
+    rows += 0.3 * generator.standard_normal(rows.shape, dtype=np.float32)
+    weights = generator.standard_normal(N_FEATURES) / np.sqrt(N_FEATURES)
+    target = rows @ weights + 0.3 * generator.standard_normal(n_rows)
+    rows[generator.random(n_rows) < 1 / 3, -50:] = np.nan
+    return rows, target.astype(np.float64)
+
+
+def strategies() -> dict[str, Model]:
+    """All strategies by name, over the same trees."""
+    from pyhpc.models import from_spec
+
+    names = [f"f{k}" for k in range(N_FEATURES)]
+    trees: dict[str, Any] = {
+        "kind": "xgboost",
+        "n_trees": N_TREES,
+        "max_depth": DEPTH,
+        "learning_rate": 0.1,
+        "subsample": 1.0,
+        "colsample_bytree": 1.0,
+        "min_child_weight": 1.0,
+    }
+    base, full = trees | {"features": names[:-50]}, trees | {"features": names}
+    two = {"baseline": base, "specialist": full, "indicators": ["has"]}
+    return {
+        name: from_spec(spec)
+        for name, spec in {
+            "xgboost": full,
+            "gated": {"kind": "gated", **two},
+            "bagged, 2": {"kind": "bagged", "model": full, "n": 2},
+            "residual": {"kind": "residual", "n_folds": 3, **two},
+            "soft gate": {"kind": "soft_gate", "n_folds": 3, **two},
+        }.items()
+    }
+
+
+def _ours(name: str, rows: Any, target: Any, device: str, threads: int) -> Callable[[], float]:
+    from pyhpc.models import Compute, Target, cross_validate
+    from pyhpc.models.splits import random_folds
+
+    table = pa.table({f"f{k}": rows[:, k] for k in range(N_FEATURES)})
+    table = table.append_column("has", pa.array(np.isfinite(rows[:, -1]).astype(np.int8)))
+    del rows
+    model, known = strategies()[name], Target.measured(target)
+    folds = random_folds(len(target), N_FOLDS, 0)
+
+    def run() -> float:
+        found = cross_validate(model, table, known, folds, Compute(0, threads, device))
+        return float(np.sqrt(np.mean((found.prediction - target[found.rows]) ** 2)))
+
+    return run
+
+
+def _xgb_cv(rows: Any, target: Any, device: str, threads: int) -> Callable[[], float]:
+    import xgboost
+
+    def run() -> float:
+        data = xgboost.DMatrix(rows, target, nthread=threads)
+        parameters = {
+            "tree_method": "hist",
+            "device": device,
+            "nthread": threads,
+            "max_depth": DEPTH,
+            "learning_rate": 0.1,
+        }
+        found = xgboost.cv(parameters, data, N_TREES, nfold=N_FOLDS, as_pandas=False)
+        return float(found["test-rmse-mean"][-1])
+
+    return run
+
+
+def _hist(rows: Any, target: Any, device: str, threads: int) -> Callable[[], float]:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    from pyhpc.models.splits import random_folds
+
+    del device, threads
+
+    def run() -> float:
+        errors = []
+        for train, test in random_folds(len(target), N_FOLDS, 0):
+            model = HistGradientBoostingRegressor(
+                max_iter=N_TREES, max_depth=DEPTH, max_leaf_nodes=None, early_stopping=False
+            )
+            model.fit(rows[train], target[train])
+            errors.append((model.predict(rows[test]) - target[test]) ** 2)
+        return float(np.sqrt(np.concatenate(errors).mean()))
+
+    return run
+
+
+PEERS = {"xgb.cv": _xgb_cv, "HistGradientBoosting": _hist}
+
+
+def measure(name: str, n_rows: int, device: str, threads: int) -> dict[str, float]:
+    """Run one of them in this process: seconds, bytes beyond the data, error."""
+    rows, target = make_rows(n_rows)
+    if name in PEERS:
+        run = PEERS[name](rows, target, device, threads)
+    else:
+        run = _ours(name, rows, target, device, threads)
+        del rows
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wall, cpu = time.perf_counter(), time.process_time()
+    rmse = run()
+    return {
+        "wall": time.perf_counter() - wall,
+        "cpu": time.process_time() - cpu,
+        "memory": 1024.0 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before),
+        "rmse": rmse,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.models")
+    parser.add_argument("--rows", type=int, nargs="+", help=f"sizes ({SIZES})")
+    parser.add_argument("--quick", action="store_true", help=f"sizes {QUICK}")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="where (a GPU if there is one)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--without-slow", action="store_true", help=f"leave out {SLOW}")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        size = options.rows[0]
+        print(json.dumps(measure(options.one, size, options.device, options.threads)))
+        return
+    from pyhpc.models import best_device
+
+    device = options.device or best_device()
+    print(
+        f"{N_FEATURES} features, {N_FOLDS} folds, {N_TREES} trees of depth {DEPTH}, {device}, "
+        f"{options.threads} threads\n"
+    )
+    print("| rows | what | wall s | core s | over xgboost here | memory MiB | RMSE |")
+    print("| ---: | --- | ---: | ---: | ---: | ---: | ---: |")
+    for size in options.rows or (QUICK if options.quick else SIZES):
+        first = None
+        for name in (*strategies(), *PEERS):
+            if options.without_slow and name in SLOW:
+                continue
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.models",
+                "--one",
+                name,
+                "--rows",
+                str(size),
+                "--device",
+                device,
+                "--threads",
+                str(options.threads),
+            ]
+            environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                print(f"| {size:,} | {name} | failed: {done.stderr.strip()[-80:]} | | | | |")
+                continue
+            found = json.loads(done.stdout)
+            first = first or found["cpu"]
+            print(
+                f"| {size:,} | {name} | {found['wall']:.2f} | {found['cpu']:.2f} | "
+                f"{found['cpu'] / first:.2f} | {found['memory'] / 2**20:.0f} | "
+                f"{found['rmse']:.3f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
