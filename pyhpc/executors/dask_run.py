@@ -11,7 +11,7 @@ from distributed import CancelledError, KilledWorker, get_worker
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors.run import Tally
-from pyhpc.shards.attempts import last_words
+from pyhpc.shards.attempts import AttemptTakenError, last_words
 from pyhpc.shards.files import new_attempt
 from pyhpc.shards.run import run_shard
 
@@ -88,7 +88,7 @@ class DaskRun:
         self._threads = threads
         self._tend = tend
         self._tally = Tally(job)
-        self._pending = self._tally.pending()
+        self._trials = self._tally.trials()
         self._again: deque[_Try] = deque()
         self._in_flight: dict[Future[ShardDone], _Try] = {}
         self._ended: queue.SimpleQueue[tuple[Future[ShardDone], ShardDone | Exception]]
@@ -153,8 +153,8 @@ class DaskRun:
     def _next(self) -> _Try | None:
         if self._again:
             return self._again.popleft()
-        index = next(self._pending, None)
-        return None if index is None else _Try(index, new_attempt())
+        trial = next(self._trials, None)
+        return trial and _Try(trial.index, trial.attempt, isolated=trial.isolated)
 
     def _withdraw(self, client: Client) -> None:
         """Take back what waits for a worker."""
@@ -178,7 +178,9 @@ class DaskRun:
             trial = self._in_flight.pop(future, None)
             if trial is None:
                 continue
-            if isinstance(result, Exception):
+            if isinstance(result, AttemptTakenError):
+                self._tally.given_up(trial.attempt)
+            elif isinstance(result, Exception):
                 self._again.append(self._retry(trial, result))
             else:
                 self._tally.committed(trial.attempt, result)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyhpc.executors.run import Tally
-from pyhpc.shards.files import new_attempt
+from pyhpc.shards.attempts import AttemptTakenError
 from pyhpc.shards.run import run_shard
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ class InlineRun:
 
     def wait(self, on_status: Callable[[Status], None] = lambda status: None) -> Status:
         """Run until all shards are done or the run is cancelled."""
-        for index in self._tally.pending():
+        for trial in self._tally.trials():
             if self._cancelled:
                 break
-            attempt = new_attempt()
+            attempt = trial.attempt
 
             def on_batch(outcomes: dict[str, int], attempt: str = attempt) -> None:
                 self._tally.treated(attempt, outcomes)
@@ -78,13 +78,16 @@ class InlineRun:
             try:
                 done = run_shard(
                     self._job.output,
-                    index,
+                    trial.index,
                     self._job.task,
                     attempt=attempt,
                     threads=self._threads,
                     packing=self._job.packing,
+                    isolated=trial.isolated,
                     on_batch=on_batch,
                 )
+            except AttemptTakenError:
+                continue
             except _DroppedError:
                 self._tally.lost(attempt)
                 break

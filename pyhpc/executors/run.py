@@ -6,17 +6,38 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pyhpc.shards.files import new_attempt
 from pyhpc.shards.finish import add_counts
 from pyhpc.shards.run import shard_done
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from pyhpc.shards.output import Output
     from pyhpc.shards.plan import Plan
     from pyhpc.shards.run import ShardDone
     from pyhpc.shards.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An attempt at a shard that is to be made.
+
+    Attributes
+    ----------
+    index : int
+        The shard.
+    attempt : str
+        Name of the attempt. Where another process has made an attempt of this name, the shard is
+        left to it.
+    isolated : bool
+        Whether its records are run in processes of their own.
+    """
+
+    index: int
+    attempt: str
+    isolated: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,15 +54,21 @@ class Job:
         The task of the plan.
     packing : Path, optional
         Folder of the shard files, if not where the plan says.
+    share : iterable of Trial, optional
+        What to do of it, and in which order; all that is not done by default.
     """
 
     output: Output
     plan: Plan
     task: Task
     packing: Path | None = None
+    share: Iterable[Trial] | None = None
 
     def pending(self) -> Iterator[int]:
-        """Shards that are not done, looked up as they are asked for."""
+        """Shards that are to be done, looked up as they are asked for."""
+        if self.share is not None:
+            yield from (trial.index for trial in self.share)
+            return
         for index in range(len(self.plan.shards)):
             if not self.output.manifest(index).exists():
                 yield index
@@ -127,15 +154,25 @@ class Tally:
         self._running: dict[str, Counter[str]] = {}
         self._lost = 0
 
-    def pending(self) -> Iterator[int]:
-        """Shards that are not done; those that are, are counted on the way."""
+    def trials(self) -> Iterator[Trial]:
+        """Give the attempts to make; shards that are done are counted on the way."""
+        if self._job.share is not None:
+            yield from self._job.share
+            return
         for index in range(len(self._job.plan.shards)):
             done = shard_done(self._job.output, index)
             if done is None:
-                yield index
+                yield Trial(index, new_attempt())
             else:
                 self._records_before += done.records
                 self._add(done)
+
+    def look(self, index: int) -> bool:
+        """Say whether a shard has been done, by whomever, and count it if so."""
+        done = shard_done(self._job.output, index)
+        if done is not None:
+            self._add(done)
+        return done is not None
 
     def treated(self, attempt: str, outcomes: dict[str, int]) -> None:
         """Count a batch that is not committed yet."""
@@ -145,6 +182,10 @@ class Tally:
         """Count a shard."""
         self._running.pop(attempt, None)
         self._add(done)
+
+    def given_up(self, attempt: str) -> None:
+        """Forget an attempt at a shard that another process is at."""
+        self._running.pop(attempt, None)
 
     def lost(self, attempt: str) -> None:
         """Count an attempt that came to nothing."""

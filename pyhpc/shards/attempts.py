@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pyhpc.shards.output import Output
 
 
+class AttemptTakenError(Exception):
+    """Another process has made the attempt of this name."""
+
+
 def peak_memory() -> int:
     """Peak resident memory of this process, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -51,8 +55,11 @@ class AttemptLog:
 
     def __enter__(self) -> Self:
         with storage_errors(self._path):
-            # Unbuffered: a full disk shows at the line, not when the file is closed.
-            self._file = self._path.open("xb", buffering=0)
+            try:
+                # Unbuffered: a full disk shows at the line, not when the file is closed.
+                self._file = self._path.open("xb", buffering=0)
+            except FileExistsError:
+                raise AttemptTakenError(self._path.name) from None
         try:
             self._write({"shard": self._index, "host": platform.node(), "pid": os.getpid()})
         except BaseException:
