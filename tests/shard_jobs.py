@@ -39,11 +39,11 @@ def run_inline(job):
 
 
 def result_tree(output):
-    """Bytes of all files of the result, by name; the attempts are no part of it."""
+    """Bytes of all files of the result, by name; attempts and batch jobs are no part of it."""
     return {
         str(path.relative_to(output.path)): path.read_bytes()
         for path in sorted(output.path.rglob("*"))
-        if path.is_file() and output.attempts not in path.parents
+        if path.is_file() and not {output.attempts, output.path / "slurm"} & set(path.parents)
     }
 
 

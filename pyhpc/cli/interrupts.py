@@ -36,9 +36,16 @@ class Interrupts:
     Outside of a run a signal raises :class:`Interrupted`. During one, SIGINT and SIGTERM drop the
     shards that are being run, and SIGUSR1, which schedulers send ahead of the end, lets them be
     finished. A further SIGINT ends the process at once; its workers follow.
+
+    Parameters
+    ----------
+    patient : bool
+        Let shards be finished after SIGTERM, too: for a job of a scheduler, which kills what has
+        not left in time. Nothing is lost by trying.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
+        self._drained = (signal.SIGUSR1, signal.SIGTERM) if patient else (signal.SIGUSR1,)
         self._run: Run | None = None
         self._before: dict[int, Any] = {}
         self.received: int | None = None
@@ -67,4 +74,4 @@ class Interrupts:
         if number == signal.SIGINT and self.received == signal.SIGINT:
             os._exit(128 + number)
         self.received = number
-        self._run.cancel(drain=number == signal.SIGUSR1)
+        self._run.cancel(drain=number in self._drained)

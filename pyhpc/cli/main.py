@@ -21,6 +21,7 @@ from pyhpc.cli.interrupts import Interrupted
 from pyhpc.cli.replay import replay_command
 from pyhpc.cli.run import run_command
 from pyhpc.cli.shard import shard_command
+from pyhpc.cli.slurm import slurm_group
 from pyhpc.cli.status import status_command
 from pyhpc.cli.verify import verify_command
 from pyhpc.errors import PyhpcError
@@ -42,6 +43,7 @@ for _command in (
     dataset_command,
     run_command,
     demo_command,
+    slurm_group,
 ):
     cli.add_command(_command)
 

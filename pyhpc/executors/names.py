@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pyhpc.executors.array import ArrayExecutor
 from pyhpc.executors.inline import InlineExecutor
 from pyhpc.executors.local import LocalExecutor
 from pyhpc.executors.site import Site
@@ -13,7 +14,7 @@ from pyhpc.kernels import default_threads
 if TYPE_CHECKING:
     from pyhpc.executors.run import Executor
 
-EXECUTORS = ("local", "inline", "slurm")
+EXECUTORS = ("local", "slurm", "array", "inline")
 """Names of the executors."""
 
 JOBS = 4
@@ -54,6 +55,8 @@ def make_executor(name: str, resources: Resources) -> Executor:
     match name:
         case "inline":
             return InlineExecutor(cores)
+        case "array":
+            return ArrayExecutor(site=resources.site, tasks=resources.jobs)
         case "local":
             return LocalExecutor(cores, resources.memory)
         case "slurm":

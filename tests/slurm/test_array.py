@@ -1,0 +1,160 @@
+"""An array on a real SLURM: whatever befalls it, the bytes are those of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import psutil
+import pyarrow.dataset as ds
+import pytest
+
+from pyhpc.executors import InlineExecutor
+from pyhpc.executors.array import ArrayFolder
+from pyhpc.shards import Guard, verify
+from tests.fake_task import plain_records, record
+from tests.shard_jobs import attempts_by_shard, make_job, run_inline, running_pids
+from tests.slurm.array_runs import check, executor, logs, undisturbed_tree, wait_for_end
+from tests.slurm.cluster import wait_for
+
+pytestmark = pytest.mark.slurm
+
+SHARDS = 12
+RECORDS = plain_records(SHARDS * 10, words="sleep:0.05")
+ONCE = dict.fromkeys(range(SHARDS), 1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return undisturbed_tree(tmp_path_factory.mktemp("plain"), RECORDS, per_shard=10)
+
+
+@pytest.fixture(autouse=True)
+def _talk_to_the_cluster(slurm, monkeypatch):
+    for name in ("PATH", "SLURM_CONF", "MUNGE_SOCKET"):
+        monkeypatch.setenv(name, slurm.env[name])
+
+
+@pytest.fixture
+def job(tmp_path):
+    return make_job(tmp_path, RECORDS, per_shard=10)
+
+
+def until_underway(job, *, shards=2, at=1):
+    """Wait until some shards are done, and give the processes that are at others."""
+
+    def look():
+        done = len(list(job.output.manifests.glob("*.json")))
+        pids = running_pids(job.output)
+        return done >= shards and len(pids) >= at and pids
+
+    return wait_for(look, f"work; the logs: {logs(job)}", every=0.02)
+
+
+def task_process(pid):
+    """The process of the task to which a worker belongs."""
+    return next(p for p in psutil.Process(pid).parents() if "task" in p.cmdline())
+
+
+def rounds(job):
+    return len(ArrayFolder.of(job.output).rounds())
+
+
+def test_array_goes_on_where_a_local_run_stopped(slurm, job, undisturbed):
+    local = InlineExecutor().submit(job)
+    local.wait(lambda status: status.shards_done == 3 and local.cancel(drain=True))
+    run = executor(max_array_size=1).submit(job)
+    assert len(run.jobs) == 3, "two arrays, since the site allows one task in each, and their end"
+    status = run.wait()
+    assert status.complete
+    wait_for_end(slurm, job)
+    check(job, undisturbed)
+    assert attempts_by_shard(job.output) == ONCE
+    assert rounds(job) == 1
+
+
+def test_killed_processes(slurm, job, undisturbed):
+    """A worker of one task, and the whole of another, end by SIGKILL."""
+    executor().submit(job)
+    first, second = until_underway(job, at=2)[:2]
+    task_process(second).kill()
+    os.kill(first, signal.SIGKILL)
+    wait_for_end(slurm, job)
+    check(job, undisturbed)
+    begun = attempts_by_shard(job.output)
+    assert set(begun) == set(ONCE)
+    # Either may just have ended its shard.
+    assert begun.total() <= SHARDS + 2
+
+
+def test_one_task_cancelled_and_one_requeued(slurm, job, undisturbed):
+    run = executor().submit(job)
+    array = run.jobs[0]
+    until_underway(job, at=2)
+    slurm.run("scancel", f"{array}_0")
+    slurm.requeue(f"{array}_1")
+    wait_for_end(slurm, job)
+    check(job, undisturbed)
+    assert "left on SIGTERM" in logs(job)[f"{array}_0.log"]
+    begun = attempts_by_shard(job.output)
+    assert set(begun) == set(ONCE)
+    # The cancelled one finishes what it has begun; the requeued one may be killed first.
+    assert begun.total() <= SHARDS + 1
+
+
+def test_signalled_array_is_resumed_by_a_local_run(slurm, job, undisturbed):
+    run = executor(rounds=1).submit(job)
+    until_underway(job, at=2)
+    slurm.run("scancel", "--batch", "--signal=USR1", run.jobs[0])
+    wait_for(lambda: not slurm.jobs(), "end of the run")
+    begun = attempts_by_shard(job.output)
+    assert set(begun.values()) == {1}
+    assert 2 <= len(begun) < SHARDS
+    assert len(list(job.output.manifests.glob("*.json"))) == len(begun), "all begun are done"
+    assert slurm.job(run.jobs[-1])["JobState"] == "FAILED"
+    log = logs(job)[f"{run.jobs[-1]}-finish.log"]
+    assert f"{SHARDS - len(begun)} of {SHARDS} shards are missing after 1 rounds" in log
+    assert not run.wait().complete
+    run_inline(job)
+    check(job, undisturbed)
+    assert attempts_by_shard(job.output) == ONCE
+
+
+def test_time_limit(slurm, tmp_path):
+    """The signal ahead of the limit lets what is begun be finished; a further round does the rest.
+
+    SLURM's shortest limit is a minute, and it looks after its jobs every half minute.
+    """
+    records = plain_records(120, words="sleep:2")
+    job = make_job(tmp_path, records, per_shard=1)
+    early = ("--signal=B:USR1@59",)
+    executor(tasks=1, walltime="1", directives=early).submit(job)
+    wait_for(lambda: rounds(job) == 2, f"second round; the logs: {logs(job)}")
+    first = ArrayFolder.of(job.output).job_ids()[0]
+    assert "left on SIGUSR1" in logs(job)[f"{first}_0.log"]
+    slurm.cancel_all()
+    done = len(list(job.output.manifests.glob("*.json")))
+    assert 0 < done < 120
+    begun = attempts_by_shard(job.output)
+    assert begun.total() <= done + 1, "one may have been begun by the second round"
+    assert all("are not done" in problem.message for problem in verify(job.output))
+
+
+def test_records_that_kill_their_process(slurm, tmp_path):
+    kinds = {22: "crash", 37: "hog", 50: "hang"}
+    records = plain_records(80)
+    for k, word in kinds.items():
+        records[k] = record(f"guilty-{word}", word)
+    guard = Guard(record_seconds=2.0, record_bytes=300 * 2**20)
+    job = make_job(tmp_path, records, guard=guard, per_batch=20)
+    executor().submit(job)
+    wait_for_end(slurm, job)
+    assert verify(job.output) == []
+    table = ds.dataset(job.output.ledger).to_table().to_pylist()
+    codes = {row["id"]: row["reasons"][0]["code"] for row in table if row["id"].startswith("guil")}
+    assert codes == {
+        "guilty-crash": "worker_crash",
+        "guilty-hog": "worker_memory",
+        "guilty-hang": "worker_timeout",
+    }
+    assert sum(row["outcome"] == "quarantined" for row in table) == 3 + 6
