@@ -50,18 +50,14 @@ def test_done_shards_are_not_run_again(job):
     assert attempts_by_shard(job.output) == {0: 1, 1: 1, 2: 1}
 
 
-@pytest.mark.parametrize(("step", "call"), [("store", 1), ("store", 2), ("create", 1)])
-def test_broken_off_commit_counts_for_nothing(job, monkeypatch, step, call):
-    calls = []
-    plain = getattr(commit_module, step)
-
+@pytest.mark.parametrize("step", ["staged", "publish", "sync_folder", "publish_first"])
+def test_broken_off_commit_counts_for_nothing(job, monkeypatch, step):
     def power_cut(*arguments):
-        calls.append(arguments)
-        if len(calls) == call:
-            raise KeyboardInterrupt
-        return plain(*arguments)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(commit_module, step, power_cut)
+    # The first folder is synchronized when part and ledger have their names.
+    module = files if step == "sync_folder" else commit_module
+    monkeypatch.setattr(module, step, power_cut)
     with pytest.raises(KeyboardInterrupt):
         run(job, 0)
     monkeypatch.undo()
@@ -97,13 +93,13 @@ def test_late_duplicate_hurts_nothing(job, monkeypatch, equal, after_finish):
 def test_attempt_whose_files_were_swept_gives_way(job, monkeypatch):
     plain = files.publish
 
-    def swept(temp, target):
-        monkeypatch.setattr(files, "publish", plain)
+    def swept(targets, attempt):
+        monkeypatch.setattr(commit_module, "publish", plain)
         run_inline(job)
-        assert not temp.exists()
-        plain(temp, target)
+        assert not any(files.temporary(target, attempt).exists() for target in targets)
+        plain(targets, attempt)
 
-    monkeypatch.setattr(files, "publish", swept)
+    monkeypatch.setattr(commit_module, "publish", swept)
     assert run(job, 0, attempt="zombie").records == 20
     assert verify(job.output) == []
 
@@ -132,7 +128,7 @@ def test_disk_that_lies_is_noticed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files, "write_new", write_short)
     with pytest.raises(PyhpcError, match="does not read back"):
-        files.store(tmp_path / "f", b"data", files.digest(b"data"), "a")
+        files.store(tmp_path / "f", b"data", "a")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,8 +20,7 @@ from pyhpc.executors.run import Tally
 from pyhpc.executors.sbatch import BatchScript, file_pattern
 from pyhpc.executors.site import Site, walltime_seconds
 from pyhpc.executors.slurm_commands import Limits, SlurmError, sbatch, slurm, waiting_jobs
-from pyhpc.shards.files import create, make_folder, new_attempt, to_json
-from pyhpc.shards.files import replace as write
+from pyhpc.shards.files import create, make_folder, new_attempt, store, to_json
 from pyhpc.shards.plan import packing_folder
 
 if TYPE_CHECKING:
@@ -183,7 +182,7 @@ class ArrayExecutor:
             (folder.array, submission.array),
             (folder.finish, submission.finish),
         ):
-            write(path, text.encode(), new_attempt())
+            store(path, text.encode(), new_attempt())
         missing = Spans.of(job.pending())
         if missing:
             submit_round(
@@ -297,7 +296,7 @@ def submit_round(
     def submit(script: Path, *arguments: int, option: str) -> None:
         words = [str(argument) for argument in arguments]
         jobs.append(sbatch(str(script), *words, options=[option], environment=environment))
-        write(folder.jobs(number), to_json(jobs), name)
+        store(folder.jobs(number), to_json(jobs), name)
 
     try:
         for first, count in _arrays(one.tasks, limits.array_size):

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pyhpc.errors import PyhpcError
 from pyhpc.records import Outcome
-from pyhpc.shards.files import create, digest, store, to_json
+from pyhpc.shards.files import digest, publish, publish_first, staged, to_json
 from pyhpc.shards.ledger import count, count_outcomes
 from pyhpc.shards.parquet import encode_table
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pyarrow as pa
 
     from pyhpc.shards.output import Output
     from pyhpc.shards.plan import Plan
@@ -90,29 +89,30 @@ def commit(
     part = part.replace_schema_metadata(
         {**(part.schema.metadata or {}), b"pyhpc_plan_sha256": plan.sha256.encode()}
     )
+    encoded = [encode_table(table) for table in (part, ledger)]
+    names = (output.part, output.ledger_part)
+    paths = [name(index, digest(data)) for name, data in zip(names, encoded, strict=True)]
     files = []
+    for table, path, data in zip((part, ledger), paths, encoded, strict=True):
+        if pq.read_metadata(pa.BufferReader(data)).num_rows != table.num_rows:
+            raise RuntimeError(f"{path} would not have the rows of its table")
+        files.append(describe_file(path, data, table.num_rows))
+    manifest = build_manifest(plan, index, files[0], files[1], ledger)
+    target = output.manifest(index)
+    contents = dict(zip((*paths, target), (*encoded, to_json(manifest)), strict=True))
     try:
-        for table, name in ((part, output.part), (ledger, output.ledger_part)):
-            data = encode_table(table)
-            sha256 = digest(data)
-            path = name(index, sha256)
-            store(path, data, sha256, attempt)
-            files.append(describe_file(path, data, table.num_rows))
-            if pq.read_metadata(path).num_rows != table.num_rows:
-                raise PyhpcError(
-                    f"{path} does not read back as it was written",
-                    "Check the file system, then call again.",
-                )
-        manifest = build_manifest(plan, index, files[0], files[1], ledger)
-        if create(output.manifest(index), to_json(manifest), attempt):
-            return manifest
+        with staged(contents, attempt):
+            # The manifest makes the others count, so it comes when they are on the disk by name.
+            publish(paths, attempt)
+            if publish_first(target, attempt):
+                return manifest
     except FileNotFoundError:
         # The run was completed by others while this attempt slept, and its files were swept.
-        if not output.manifest(index).exists():
+        if not target.exists():
             raise
     winner = read_manifest(output, plan, index)
     if winner is None:
-        raise RuntimeError(f"manifest {output.manifest(index)} exists and does not exist")
+        raise RuntimeError(f"manifest {target} exists and does not exist")
     for folder, kind, file in zip(
         (output.parts, output.ledger), ("part", "ledger"), files, strict=False
     ):

@@ -13,12 +13,14 @@ import hashlib
 import json
 import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pyhpc.errors import PyhpcError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _STORAGE_ERRORS = {
@@ -108,62 +110,86 @@ def write_new(path: Path, data: bytes | memoryview) -> None:
         os.fsync(file.fileno())
 
 
-def publish(temp: Path, target: Path) -> None:
-    """Give a file that is on the disk its final name, in place of one that has it."""
-    with storage_errors(target):
-        temp.replace(target)
-        sync_folder(target.parent)
+@contextlib.contextmanager
+def staged(files: Mapping[Path, bytes | memoryview], attempt: str) -> Iterator[None]:
+    """Write files under the name of an attempt, onto the disk, and read them back.
 
-
-def store(target: Path, data: bytes | memoryview, sha256: str, attempt: str) -> None:
-    """Write a file, read it back, and only then give it its name.
+    Within, :func:`publish` and :func:`publish_first` give them their names; those that get none are
+    taken away. Files are put on the disk side by side: a journal takes several at the price of one.
 
     Raises
     ------
     PyhpcError
         If the disk gives back something else than what was written.
     """
-    temp = temporary(target, attempt)
+    temps = [temporary(target, attempt) for target in files]
     try:
-        write_new(temp, data)
-        if file_digest(temp) != sha256:
-            raise PyhpcError(
-                f"{temp} does not read back as it was written",
-                "Check the file system, then call again.",
-            )
-        publish(temp, target)
+        _side_by_side(write_new, temps, files.values())
+        for temp, data in zip(temps, files.values(), strict=True):
+            if file_digest(temp) != digest(data):
+                raise PyhpcError(
+                    f"{temp} does not read back as it was written",
+                    "Check the file system, then call again.",
+                )
+        yield
     finally:
-        temp.unlink(missing_ok=True)
+        for temp in temps:
+            temp.unlink(missing_ok=True)
 
 
-def replace(target: Path, data: bytes, attempt: str) -> None:
+def publish(targets: Sequence[Path], attempt: str) -> None:
+    """Give staged files their final names, in place of those that have them."""
+    for target in targets:
+        with storage_errors(target):
+            temporary(target, attempt).replace(target)
+    _side_by_side(sync_folder, {target.parent for target in targets})
+
+
+def publish_first(target: Path, attempt: str) -> bool:
+    """Give a staged file its final name unless another has it: the first of several wins.
+
+    Returns
+    -------
+    bool
+        Whether this attempt's file has it.
+    """
+    temp = temporary(target, attempt)
+    with storage_errors(target):
+        try:
+            os.link(temp, target)
+        except FileExistsError:
+            # NFS may repeat a request whose answer was lost, and then refuse the repetition.
+            return temp.samefile(target)
+        sync_folder(target.parent)
+    return True
+
+
+def store(target: Path, data: bytes | memoryview, attempt: str) -> None:
     """Write a file, in place of one that is there."""
-    temp = temporary(target, attempt)
-    try:
-        write_new(temp, data)
-        publish(temp, target)
-    finally:
-        temp.unlink(missing_ok=True)
+    with staged({target: data}, attempt):
+        publish([target], attempt)
 
 
 def create(target: Path, data: bytes, attempt: str) -> bool:
-    """Write a file unless it exists: the first of several processes wins.
+    """Write a file unless it exists.
 
     Returns
     -------
     bool
         Whether this call made the file.
     """
-    temp = temporary(target, attempt)
-    try:
-        write_new(temp, data)
-        with storage_errors(target):
-            try:
-                os.link(temp, target)
-            except FileExistsError:
-                # NFS may repeat a request whose answer was lost, and then refuse the repetition.
-                return temp.samefile(target)
-            sync_folder(target.parent)
-        return True
-    finally:
-        temp.unlink(missing_ok=True)
+    with staged({target: data}, attempt):
+        return publish_first(target, attempt)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(4, thread_name_prefix="pyhpc-files")
+
+
+def _side_by_side(call: Callable[..., None], *arguments: Iterable[Any]) -> None:
+    """Call for each, all at once; the first error is raised when all have ended."""
+    futures = [_threads().submit(call, *each) for each in zip(*arguments, strict=True)]
+    wait(futures)
+    for future in futures:
+        future.result()
