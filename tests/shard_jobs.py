@@ -57,6 +57,6 @@ def running_pids(output):
     pids = []
     for path in output.attempts.glob("*.log"):
         lines = path.read_text().splitlines()
-        if len(lines) == 1:
+        if lines and "wall_seconds" not in lines[-1]:
             pids.append(json.loads(lines[0])["pid"])
     return pids

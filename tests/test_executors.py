@@ -208,8 +208,9 @@ def test_attempt_logs_are_json_but_for_last_words(tmp_path):
     job = make_job(tmp_path, plain_records(20))
     run_inline(job)
     (path,) = job.output.attempts.iterdir()
-    first, last = map(json.loads, path.read_text().splitlines())
+    first, *batches, last = map(json.loads, path.read_text().splitlines())
     assert first["pid"] == os.getpid()
+    assert [batch["treated"] for batch in batches] == [8, 16, 20]
     assert last["records"] == 20
     assert last["seconds"].keys() == {"measure", "shard.read", "shard.commit"}
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from pyhpc.cli.options import OUTPUT
+from pyhpc.cli.progress import duration
 from pyhpc.cli.summary import outcome_table
+from pyhpc.executors.array import ArrayFolder
 from pyhpc.shards import Output, Plan, shard_done
 from pyhpc.shards.attempts import total_attempts
 from pyhpc.shards.finish import add_counts
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_SHOWN = 10
 
 
 @click.command("status")
@@ -27,12 +33,32 @@ def status_command(out: Path) -> None:
     done = [shard for shard in shards if shard is not None]
     counts = add_counts({"outcomes": d.outcomes, "reasons": d.reasons} for d in done)
     attempts = total_attempts(output)
-    console = Console(highlight=False)
+    running = {k: a for k, a in attempts.running.items() if shards[k] is None}
+    records = sum(d.records for d in done)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"{len(done):,} of {len(shards):,} shards, {sum(d.records for d in done):,} of "
-        f"{plan.records:,} records; {attempts.lost} attempts lost or running",
-        soft_wrap=True,
+        f"{len(done):,} of {len(shards):,} shards, {records:,} of {plan.records:,} records; "
+        f"{len(running):,} shards begun, with {sum(a.treated for a in running.values()):,} "
+        "records treated"
     )
+    if attempts.rate:
+        left = duration((plan.records - records) / attempts.rate)
+        console.print(f"{attempts.rate:,.1f} records/s lately, {left} left at this rate")
+    if attempts.lost > len(running):
+        console.print(
+            f"{attempts.lost - len(running)} attempts were lost, "
+            f"{duration(attempts.lost_seconds)} of work"
+        )
+    if jobs := ArrayFolder.of(output).job_ids():
+        console.print(f"Array jobs, in order: {', '.join(jobs)} (squeue -j {','.join(jobs[-2:])})")
+    for index, attempt in sorted(running.items())[:_SHOWN]:
+        where = f"job {attempt.job} on {attempt.host}" if attempt.job else attempt.host
+        begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(attempt.began))
+        console.print(
+            f"  shard {index}: {attempt.treated:,} records treated, {where}, from {begun}"
+        )
+    if len(running) > _SHOWN:
+        console.print(f"  ... and {len(running) - _SHOWN:,} more")
     console.print(outcome_table(counts))
     if len(done) < len(shards):
         state = "not finished"

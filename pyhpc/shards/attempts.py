@@ -1,7 +1,8 @@
 """Logs of attempts: who tried which shard, how long it took, and the last words of who died.
 
-No decision about results hangs on them. A log is a few lines: one of JSON when the attempt starts,
-one when it ends well; what stands between is the stack of a process that crashed or hung.
+No decision about results hangs on them. A log is a few lines of JSON: one when the attempt starts,
+one after each batch of records, one when it ends well; what else there is, is the stack of a
+process that crashed or hung.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pyhpc.shards.files import storage_errors
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from pyhpc.shards.output import Output
@@ -61,7 +63,9 @@ class AttemptLog:
             except FileExistsError:
                 raise AttemptTakenError(self._path.name) from None
         try:
-            self._write({"shard": self._index, "host": platform.node(), "pid": os.getpid()})
+            self._write(
+                {"shard": self._index, "host": platform.node(), "pid": os.getpid()} | _job()
+            )
         except BaseException:
             self._file.close()
             raise
@@ -91,6 +95,10 @@ class AttemptLog:
         if self._expendable:
             faulthandler.cancel_dump_traceback_later()
 
+    def treated(self, records: int) -> None:
+        """Log that so many records of the shard have been treated, but are not committed."""
+        self._write({"treated": records})
+
     def end(self, records: int, seconds: dict[str, float]) -> None:
         """Log that the shard was committed."""
         self._write(
@@ -117,6 +125,15 @@ def last_words(output: Output, index: int, attempt: str) -> str:
     return "\n".join(line for line in lines if not line.startswith("{"))
 
 
+def _job() -> dict[str, str]:
+    """Say which job of SLURM this process belongs to, the way its commands name it."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return {}
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return {"job": f"{array}_{task}" if array and task else job}
+
+
 @dataclass
 class AttemptTotals:
     """What all attempts at an output took together.
@@ -131,6 +148,12 @@ class AttemptTotals:
         The same by stage.
     peak_memory : int
         Largest resident memory of a worker, in bytes.
+    running : dict of int to Attempt
+        The last attempt at each shard that has none that ended: it runs, or has died.
+    lost_seconds : float
+        Time of the others that did not end, up to the last batch of which they told.
+    rate : float
+        Records per second that were committed in the last :data:`RECENT` seconds of work.
     """
 
     ended: int = 0
@@ -138,23 +161,96 @@ class AttemptTotals:
     wall_seconds: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory: int = 0
+    running: dict[int, Attempt] = field(default_factory=dict)
+    lost_seconds: float = 0.0
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that has not ended, as its log tells.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    host : str
+        Where it runs.
+    job : str, optional
+        Its job on SLURM.
+    began, heard : float
+        Time of its first and last line, in seconds since 1970 by the clock of its host.
+    treated : int
+        Records treated.
+    """
+
+    name: str
+    host: str
+    job: str | None
+    began: float
+    heard: float
+    treated: int
+
+
+RECENT = 600.0
+"""Span over which the rate is taken, in seconds."""
 
 
 def total_attempts(output: Output) -> AttemptTotals:
     """Add up the logs of an output folder."""
     totals = AttemptTotals()
+    committed: set[int] = set()
+    ends: list[tuple[float, float, int]] = []
     for path in sorted(output.attempts.glob("*.log")):
-        lines = [line for line in path.read_text(errors="replace").splitlines() if line[:1] == "{"]
-        try:
-            last = json.loads(lines[-1])
-        except (IndexError, ValueError):
-            last = {}
-        if "wall_seconds" not in last:
+        entries = _entries(path)
+        if not entries:
             totals.lost += 1
             continue
-        totals.ended += 1
-        totals.wall_seconds += last["wall_seconds"]
-        totals.peak_memory = max(totals.peak_memory, last["peak_memory"])
-        for stage, seconds in last["seconds"].items():
-            totals.seconds[stage] = totals.seconds.get(stage, 0.0) + seconds
+        first, last = entries[0], entries[-1]
+        if "wall_seconds" in last:
+            totals.ended += 1
+            totals.wall_seconds += last["wall_seconds"]
+            totals.peak_memory = max(totals.peak_memory, last["peak_memory"])
+            for stage, seconds in last["seconds"].items():
+                totals.seconds[stage] = totals.seconds.get(stage, 0.0) + seconds
+            committed.add(first["shard"])
+            ends.append((last["time"], last["time"] - last["wall_seconds"], last["records"]))
+            continue
+        totals.lost += 1
+        name = path.stem.partition("-")[2]
+        attempt = Attempt(
+            *(name, first["host"], first.get("job"), first["time"], last["time"]),
+            treated=last.get("treated", 0),
+        )
+        other = totals.running.get(first["shard"])
+        if other is not None:
+            attempt, other = sorted((attempt, other), key=lambda one: -one.began)
+            totals.lost_seconds += other.heard - other.began
+        totals.running[first["shard"]] = attempt
+    for index in committed & totals.running.keys():
+        attempt = totals.running.pop(index)
+        totals.lost_seconds += attempt.heard - attempt.began
+    totals.rate = _recent_rate(ends)
     return totals
+
+
+def _recent_rate(ends: list[tuple[float, float, int]]) -> float:
+    """Give the records per second of the shards that ended last."""
+    if not ends:
+        return 0.0
+    until = max(end for end, _, _ in ends)
+    recent = [entry for entry in ends if entry[0] >= until - RECENT]
+    span = until - max(min(begin for _, begin, _ in recent), until - RECENT)
+    return sum(records for _, _, records in recent) / span if span > 0 else 0.0
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    """Lines of JSON of a log; one that is being written is left out."""
+    entries = []
+    for line in path.read_text(errors="replace").splitlines():
+        if line[:1] == "{":
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                break
+    return entries

@@ -123,6 +123,7 @@ def run_shard(
             results.append(run(records))
             ledgers.append(build_ledger(records, results[-1].reasons, index, row))
             row += len(records)
+            log.treated(row)
             on_batch(count_outcomes(ledgers[-1]))
         log.lift_deadline()
         result = BatchResult.join(task.schema, results)
