@@ -15,6 +15,7 @@ from rich.console import Console
 from pyhpc import __version__
 from pyhpc.cli.dataset import dataset_command
 from pyhpc.cli.demo import demo_command
+from pyhpc.cli.estimate import estimate_command
 from pyhpc.cli.features import features_command
 from pyhpc.cli.featurize import featurize_command
 from pyhpc.cli.interrupts import Interrupted
@@ -43,6 +44,7 @@ for _command in (
     dataset_command,
     run_command,
     demo_command,
+    estimate_command,
     slurm_group,
 ):
     cli.add_command(_command)

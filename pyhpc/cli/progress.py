@@ -53,9 +53,9 @@ class Counter:
     ) -> None:
         self._status.stop()
 
-    def add(self) -> None:
-        """Count one."""
-        self._count += 1
+    def add(self, count: int = 1) -> None:
+        """Count one, or several."""
+        self._count += count
         now = time.monotonic()
         if now >= self._next:
             rate = self._count / max(now - self._started, 1e-6)

@@ -24,12 +24,12 @@ from pyhpc.shards.files import create, make_folder, new_attempt, store, to_json
 from pyhpc.shards.plan import packing_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pyhpc.executors.run import Job, Status
     from pyhpc.shards.output import Output
-    from pyhpc.shards.plan import Plan
+    from pyhpc.shards.packed import Shard
 
 ISOLATE_AFTER = 2
 """After so many attempts that ended without a word, the records of a shard are run in isolation.
@@ -118,7 +118,7 @@ class ArrayExecutor:
         """Say what would be submitted: a pure function of the job and this executor."""
         folder = ArrayFolder.of(job.output)
         shards = len(job.plan.shards)
-        tasks = self.tasks or suggest_tasks(job.plan, self.site)
+        tasks = self.tasks or suggest_tasks(job.plan.shards, self.site)
         tasks = min(tasks, shards, (self.site.max_jobs or sys.maxsize) - 1)
         moved = () if job.packing is None else ("--shards", str(job.packing))
         logs = file_pattern(str(folder.logs))
@@ -230,23 +230,22 @@ def signal_seconds(site: Site) -> int:
     return min(LEAD, walltime // 4)
 
 
-def suggest_tasks(plan: Plan, site: Site, *, core_seconds: float | None = None) -> int:
+def suggest_tasks(shards: Sequence[Shard], site: Site, *, core_seconds: float | None = None) -> int:
     """Tasks of an array that is to end within half of the time limit.
 
     Parameters
     ----------
-    plan : Plan
+    shards : sequence of Shard
         What is to be run.
     site : Site
         Cores and time limit of a task.
     core_seconds : float, optional
         Core time of the whole; by default what was estimated when the shards were cut.
     """
-    cost = sum(shard.cost for shard in plan.shards) if core_seconds is None else core_seconds
+    cost = sum(shard.cost for shard in shards) if core_seconds is None else core_seconds
     walltime = walltime_seconds(site.walltime) if site.walltime else DEFAULT_WALLTIME
     cores = site.cores or 1
-    most = ceil(len(plan.shards) / cores)
-    return max(1, min(most, ceil(cost / (cores * walltime / 2))))
+    return max(1, min(ceil(len(shards) / cores), ceil(cost / (cores * walltime / 2))))
 
 
 def _options(site: Site) -> tuple[str, ...]:

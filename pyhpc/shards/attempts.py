@@ -142,6 +142,8 @@ class AttemptTotals:
     ----------
     ended, lost : int
         Attempts that committed, and that did not (or not yet).
+    records : int
+        Records of those that committed.
     wall_seconds : float
         Time of those that committed.
     seconds : dict
@@ -158,6 +160,7 @@ class AttemptTotals:
 
     ended: int = 0
     lost: int = 0
+    records: int = 0
     wall_seconds: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory: int = 0
@@ -209,6 +212,7 @@ def total_attempts(output: Output) -> AttemptTotals:
         first, last = entries[0], entries[-1]
         if "wall_seconds" in last:
             totals.ended += 1
+            totals.records += last["records"]
             totals.wall_seconds += last["wall_seconds"]
             totals.peak_memory = max(totals.peak_memory, last["peak_memory"])
             for stage, seconds in last["seconds"].items():
