@@ -12,9 +12,10 @@ from pyhpc.cli.interrupts import Interrupted, Interrupts
 from pyhpc.cli.options import executor_options
 from pyhpc.cli.planning import plan_options
 from pyhpc.cli.progress import RunProgress
-from pyhpc.cli.slurm import announce
+from pyhpc.cli.slurm import announce, run_task
 from pyhpc.cli.summary import outcome_table, speed_line, time_table
 from pyhpc.executors.array import ArrayRun
+from pyhpc.executors.array_task import hand_share
 from pyhpc.shards import finish
 from pyhpc.shards.attempts import total_attempts
 
@@ -28,15 +29,26 @@ if TYPE_CHECKING:
 @executor_options
 @plan_options
 @click.option("--wait", is_flag=True, help="With --on array: stay until the run has ended.")
-def featurize_command(plan: Callable[[], Job], executor: Executor, *, wait: bool) -> None:
+@click.option(
+    "--array-task",
+    is_flag=True,
+    help="Do the share of the SLURM array's task that this process is.",
+)
+def featurize_command(
+    plan: Callable[[], Job], executor: Executor, *, wait: bool, array_task: bool
+) -> None:
     """Compute features of the crystals in SOURCES, or in the shards made from them.
 
     Writes a table (OUT/parts), a ledger that accounts for every record (OUT/ledger) and manifests.
     Called again after whatever fault, it goes on where it stopped.
     """
-    with Interrupts() as interrupts:
+    with Interrupts(patient=array_task) as interrupts:
         job = plan()
         output = job.output
+        if array_task:
+            run_task(hand_share(job), executor, interrupts)
+            if next(job.pending(), None) is not None:
+                return
         run = executor.submit(job)
         if isinstance(run, ArrayRun):
             announce(run)

@@ -94,10 +94,16 @@ def task_command(out: Path, number: int, first: int, packing: Path | None) -> No
     """Work as the task of an array that this process is (called by the jobs)."""
     with Interrupts(patient=True) as interrupts:
         job = task_share(planned_job(out, packing), number, first)
-        run = LocalExecutor(default_threads()).submit(job)
-        interrupts.attach(run)
-        with RunProgress() as progress:
-            status = run.wait(progress.show)
+        run_task(job, LocalExecutor(default_threads()), interrupts)
+
+
+def run_task(job: Job, executor: Executor, interrupts: Interrupts) -> None:
+    """Run the share of a task, and say what came of it."""
+    run = executor.submit(job)
+    interrupts.attach(run)
+    with RunProgress() as progress:
+        status = run.wait(progress.show)
+    interrupts.attach(None)
     ended = "all that was left to do is done"
     if interrupts.received:
         ended = f"left on {signal.Signals(interrupts.received).name}, before the end of its share"

@@ -37,6 +37,27 @@ def task_share(job: Job, number: int, first: int) -> Job:
     return replace(job, share=Share(job.output, one, first + int(task), restarts))
 
 
+def hand_share(job: Job) -> Job:
+    """Cut from a job what this process has to do as a task of an array submitted by hand.
+
+    The round is named after the array and is about all that is in the plan, so that the tasks need
+    no file to agree.
+    """
+    try:
+        array, task, first, tasks = (
+            os.environ[f"SLURM_ARRAY_{name}"]
+            for name in ("JOB_ID", "TASK_ID", "TASK_MIN", "TASK_COUNT")
+        )
+    except KeyError:
+        raise PyhpcError(
+            "this is no task of a SLURM array", "Submit with: sbatch --array=0-7 SCRIPT ..."
+        ) from None
+    shards = Spans([range(len(job.plan.shards))])
+    one = Round(f"array{array}", 1, shards, frozenset(), int(tasks))
+    restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    return replace(job, share=Share(job.output, one, int(task) - int(first), restarts))
+
+
 def end_round(job: Job, number: int, *, tasks: int, further: int) -> list[str]:
     """Finish the run, or submit what is missing.
 
