@@ -16,7 +16,7 @@ from pyhpc.executors import Job, Site
 from pyhpc.executors.array import ArrayExecutor, signal_seconds, suggest_tasks
 from pyhpc.executors.sbatch import BatchScript, directive
 from pyhpc.shards import Guard, Output, Plan
-from pyhpc.shards.packed import Shard
+from pyhpc.shards.packed import Shard, ShardTable
 from tests.fake_task import FakeTask
 
 RECORDED = Path(__file__).parent / "slurm" / "recorded"
@@ -30,7 +30,8 @@ CASES = {
 
 
 def shards(count, cost=120.0):
-    return tuple(Shard(f"shard-{k}", "0" * 64, 2000, 10**6, cost) for k in range(count))
+    made = (Shard(f"shard-{k}", "0" * 64, 2000, 10**6, cost) for k in range(count))
+    return ShardTable.of(made)
 
 
 def submission(name):

@@ -28,6 +28,6 @@ def shard_command(sources: tuple[str, ...], out: Path, **reading: Any) -> None:
         packing = pack_sources(sources, storage_path(out), **reading)
     click.echo(
         f"{packing.records:,} records in {len(packing.shards):,} shards in {out}, estimated at "
-        f"{sum(shard.cost for shard in packing.shards):,.0f} s on one core"
+        f"{packing.shards.cost:,.0f} s on one core"
     )
     click.echo(f"Next: pyhpc featurize --shards {out} --out OUT")

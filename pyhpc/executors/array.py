@@ -24,12 +24,12 @@ from pyhpc.shards.files import create, make_folder, new_attempt, store, to_json
 from pyhpc.shards.plan import packing_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from pyhpc.executors.run import Job, Status
     from pyhpc.shards.output import Output
-    from pyhpc.shards.packed import Shard
+    from pyhpc.shards.packed import ShardTable
 
 ISOLATE_AFTER = 2
 """After so many attempts that ended without a word, the records of a shard are run in isolation.
@@ -230,19 +230,19 @@ def signal_seconds(site: Site) -> int:
     return min(LEAD, walltime // 4)
 
 
-def suggest_tasks(shards: Sequence[Shard], site: Site, *, core_seconds: float | None = None) -> int:
+def suggest_tasks(shards: ShardTable, site: Site, *, core_seconds: float | None = None) -> int:
     """Tasks of an array that is to end within half of the time limit.
 
     Parameters
     ----------
-    shards : sequence of Shard
+    shards : ShardTable
         What is to be run.
     site : Site
         Cores and time limit of a task.
     core_seconds : float, optional
         Core time of the whole; by default what was estimated when the shards were cut.
     """
-    cost = sum(shard.cost for shard in shards) if core_seconds is None else core_seconds
+    cost = shards.cost if core_seconds is None else core_seconds
     walltime = walltime_seconds(site.walltime) if site.walltime else DEFAULT_WALLTIME
     cores = site.cores or 1
     return max(1, min(ceil(len(shards) / cores), ceil(cost / (cores * walltime / 2))))

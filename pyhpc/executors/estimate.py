@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pyhpc.shards.output import Output
-    from pyhpc.shards.packed import Packing, Shard
+    from pyhpc.shards.packed import Packing, ShardTable
     from pyhpc.shards.task import Task
 
 
@@ -45,13 +45,13 @@ class Measured:
     core_seconds: float
     output_bytes: int
 
-    def core_seconds_of(self, shards: Sequence[Shard]) -> float:
+    def core_seconds_of(self, shards: ShardTable) -> float:
         """Core time that shards will take, in seconds."""
-        return sum(shard.cost for shard in shards) * self.core_seconds / self.cost
+        return shards.cost * self.core_seconds / self.cost
 
-    def output_bytes_of(self, shards: Sequence[Shard]) -> float:
+    def output_bytes_of(self, shards: ShardTable) -> float:
         """Size of what will be made of shards, in bytes."""
-        return sum(shard.records for shard in shards) * self.output_bytes / self.records
+        return shards.records * self.output_bytes / self.records
 
 
 def measure_sample(

@@ -99,7 +99,8 @@ def commit(
         files.append(describe_file(path, data, table.num_rows))
     manifest = build_manifest(plan, index, files[0], files[1], ledger)
     target = output.manifest(index)
-    contents = dict(zip((*paths, target), (*encoded, to_json(manifest)), strict=True))
+    contents: dict[Path, bytes | memoryview] = dict(zip(paths, encoded, strict=True))
+    contents[target] = to_json(manifest)
     try:
         with staged(contents, attempt):
             # The manifest makes the others count, so it comes when they are on the disk by name.

@@ -7,11 +7,14 @@ shard is run, so that a worker holds one batch in memory and the batches are the
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from pyhpc.errors import PyhpcError
 from pyhpc.records import Outcome, Reason, Record
@@ -19,10 +22,10 @@ from pyhpc.shards.files import digest, to_json
 from pyhpc.shards.parquet import REASON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout of packed records."""
 
 SCHEMA = pa.schema(
@@ -65,6 +68,108 @@ class Shard:
     cost: float
 
 
+class ShardTable(Sequence[Shard]):
+    """Shards, as columns: a million of them take little memory and are read in a moment.
+
+    Parameters
+    ----------
+    columns : pyarrow.Table
+        The fields of :class:`Shard`.
+    """
+
+    def __init__(self, columns: pa.Table) -> None:
+        self._columns = columns.combine_chunks()
+        self._identity: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, shards: Iterable[Shard]) -> Self:
+        """Put shards together."""
+        return cls(pa.Table.from_pylist([asdict(shard) for shard in shards], schema=_SHARD_COLUMNS))
+
+    @classmethod
+    def parse(cls, lines: Sequence[str]) -> Self:
+        """Read what :meth:`lines` gave; anything else is a ``ValueError``."""
+        if not lines:
+            return cls(_SHARD_COLUMNS.empty_table())
+        table = cls(
+            csv.read_csv(
+                pa.BufferReader("\n".join(lines).encode()),
+                csv.ReadOptions(column_names=_SHARD_COLUMNS.names, use_threads=False),
+                csv.ParseOptions(delimiter=" ", quote_char=False),
+                csv.ConvertOptions(column_types=_SHARD_COLUMNS, strings_can_be_null=False),
+            )
+        )
+        table._identity = _identify(lines)
+        return table
+
+    def lines(self) -> list[str]:
+        """Write each shard as a line of text."""
+        return [
+            f"{shard.name} {shard.sha256} {shard.records} {shard.text_bytes} {shard.cost!r}"
+            for shard in self
+        ]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Their number and hash, which tell them from all others."""
+        if self._identity is None:
+            self._identity = _identify(self.lines())
+        return self._identity
+
+    @property
+    def records(self) -> int:
+        """Number of records of all shards."""
+        total: int | None = pc.sum(self._columns["records"]).as_py()
+        return total or 0
+
+    @property
+    def cost(self) -> float:
+        """Estimated time of all shards on one core, in seconds."""
+        total: float | None = pc.sum(self._columns["cost"]).as_py()
+        return total or 0.0
+
+    def __len__(self) -> int:
+        number: int = self._columns.num_rows
+        return number
+
+    @overload
+    def __getitem__(self, index: int) -> Shard: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Shard | Self:
+        """Give a shard, or some."""
+        if isinstance(index, slice):
+            return type(self)(self._columns.take(list(range(len(self))[index])))
+        (row,) = self._columns.slice(range(len(self))[index], 1).to_pylist()
+        return Shard(**row)
+
+    def __iter__(self) -> Iterator[Shard]:
+        for batch in self._columns.to_batches(max_chunksize=4096):
+            for row in batch.to_pylist():
+                yield Shard(**row)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ShardTable) and bool(self._columns.equals(other._columns))
+
+    def __hash__(self) -> int:
+        return hash(self.identity["sha256"])
+
+
+def _identify(lines: Sequence[str]) -> dict[str, Any]:
+    return {"count": len(lines), "sha256": digest("\n".join(lines).encode())}
+
+
+_SHARD_COLUMNS = pa.schema(
+    [
+        ("name", pa.string()),
+        ("sha256", pa.string()),
+        ("records", pa.int64()),
+        ("text_bytes", pa.int64()),
+        ("cost", pa.float64()),
+    ]
+)
+
+
 @dataclass(frozen=True)
 class Packing:
     """A folder of packed records.
@@ -75,18 +180,18 @@ class Packing:
         The folder.
     inputs : dict
         What was packed and how it was read and cut.
-    shards : tuple of Shard
+    shards : ShardTable
         The shards, in the order of the records.
     """
 
     folder: Path
     inputs: dict[str, Any]
-    shards: tuple[Shard, ...]
+    shards: ShardTable
 
     @property
     def records(self) -> int:
         """Number of records."""
-        return sum(shard.records for shard in self.shards)
+        return self.shards.records
 
     def encode(self) -> bytes:
         """Content of ``shards.json``."""
@@ -94,9 +199,9 @@ class Packing:
             "format": FORMAT,
             "inputs": self.inputs,
             "records": self.records,
-            "shards": [asdict(shard) for shard in self.shards],
+            "shards": self.shards.identity,
         }
-        return to_json(body | {"sha256": digest(to_json(body))})
+        return to_json(body | {"sha256": digest(to_json(body)), "table": self.shards.lines()})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -120,9 +225,15 @@ class Packing:
         remedy = "Remove it and pack again: equal sources give equal shards."
         if body.get("format", FORMAT) != FORMAT:
             raise PyhpcError(f"{path} has format {body['format']}, expected {FORMAT}", remedy)
-        if body.pop("sha256", None) != digest(to_json(body)):
+        try:
+            sha256, lines = body.pop("sha256"), body.pop("table")
+            shards = ShardTable.parse(lines)
+            whole = sha256 == digest(to_json(body)) and body["shards"] == shards.identity
+        except (KeyError, TypeError, ValueError):
+            whole = False
+        if not whole:
             raise PyhpcError(f"{path} is damaged: it does not match its own hash", remedy)
-        return cls(folder, body["inputs"], tuple(Shard(**shard) for shard in body["shards"]))
+        return cls(folder, body["inputs"], shards)
 
 
 def index_path(folder: Path) -> Path:

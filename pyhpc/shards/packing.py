@@ -22,7 +22,7 @@ from pyhpc.shards.files import (
     store,
     sync_folder,
 )
-from pyhpc.shards.packed import SCHEMA, Packing, Shard, index_path
+from pyhpc.shards.packed import SCHEMA, Packing, Shard, ShardTable, index_path
 from pyhpc.shards.parquet import printable, reason_row
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def pack(
             on_record()
         if not writer.is_empty:
             shards.append(writer.commit())
-        packing = Packing(folder, inputs, tuple(shards))
+        packing = Packing(folder, inputs, ShardTable.of(shards))
         if not create(index_path(folder), packing.encode(), attempt):
             return _same(folder, inputs)
     except FileNotFoundError:

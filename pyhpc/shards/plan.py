@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pyhpc.errors import PyhpcError
 from pyhpc.shards.files import create, differences, digest, new_attempt, to_json
-from pyhpc.shards.packed import Shard
+from pyhpc.shards.packed import ShardTable
 
 if TYPE_CHECKING:
     from pyhpc.shards.output import Output
     from pyhpc.shards.packed import Packing
     from pyhpc.shards.task import Task
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout of an output folder."""
 
 
@@ -53,7 +53,7 @@ class Plan:
         Of the task.
     guard : Guard
         What one record may use.
-    shards : tuple of Shard
+    shards : ShardTable
         The shards; shard ``k`` can be run by any process that sees the files.
     packing : str
         Folder of the shard files, relative to the output folder. The one thing that does not
@@ -64,7 +64,7 @@ class Plan:
     parameters: dict[str, Any]
     versions: dict[str, str]
     guard: Guard
-    shards: tuple[Shard, ...]
+    shards: ShardTable
     packing: str
 
     @classmethod
@@ -83,7 +83,7 @@ class Plan:
     @cached_property
     def records(self) -> int:
         """Number of records of all shards."""
-        return sum(shard.records for shard in self.shards)
+        return self.shards.records
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Plan:
             "parameters": self.parameters,
             "versions": self.versions,
             "guard": asdict(self.guard),
-            "shards": [asdict(shard) for shard in self.shards],
+            "shards": self.shards.identity,
         }
 
     @cached_property
@@ -116,7 +116,8 @@ class Plan:
             If the folder holds another plan.
         """
         output.make()
-        body = self.identity | {"packing": self.packing, "sha256": self.sha256}
+        rest = {"packing": self.packing, "sha256": self.sha256, "table": self.shards.lines()}
+        body = self.identity | rest
         if create(output.plan, to_json(body), new_attempt()):
             return self
         other = self.load(output)
@@ -151,14 +152,17 @@ class Plan:
                 f"{output.plan} was written by another version of pyhpc",
                 "Choose another --out, or use that version.",
             )
-        sha256 = body.pop("sha256", None)
         try:
-            body["guard"] = Guard(**body["guard"])
-            body["shards"] = tuple(Shard(**shard) for shard in body["shards"])
-            plan = cls(**body)
-        except (KeyError, TypeError):
-            plan = None
-        if plan is None or plan.sha256 != sha256:
+            sha256, packing, lines = (body.pop(name) for name in ("sha256", "packing", "table"))
+            whole = sha256 == digest(to_json({"format": FORMAT} | body))
+            shards = ShardTable.parse(lines)
+            whole &= body["shards"] == shards.identity
+            plan = cls(
+                **body | {"guard": Guard(**body["guard"]), "shards": shards}, packing=packing
+            )
+        except (KeyError, TypeError, ValueError):
+            whole = False
+        if not whole:
             raise PyhpcError(
                 f"{output.plan} is damaged: it does not match its own hash",
                 "Remove it and give the command again that made it: results of another plan "
@@ -174,7 +178,11 @@ class Plan:
         PyhpcError
             If the task, as this process has it, is not that of the plan.
         """
-        planned = {name: self.identity[name] for name in ("task", "parameters", "versions")}
+        planned = {
+            "task": self.task,
+            "parameters": self.parameters,
+            "versions": self.versions,
+        }
         here = json.loads(to_json(_identify(task)))
         if here != planned:
             raise PyhpcError(
