@@ -8,6 +8,7 @@ from benchmarks import (
     bond_valence,
     coverage,
     ewald,
+    executors,
     features,
     memory,
     neighbors,
@@ -39,4 +40,5 @@ PARTS: dict[str, Callable[[Effort], Iterable[AnyRow]]] = {
     "memory": memory.run,
     "parity": parity.run,
     "coverage": coverage.run,
+    "executors": executors.run,
 }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AnyRow = Row | Memory | Deviation | Count
-ROWS = {"memory": Memory, "parity": Deviation, "coverage": Count}
+ROWS = {"memory": Memory, "parity": Deviation, "coverage": Count, "executors": Count}
 """Kinds of row of the parts that have their own."""
 
 FILE = "results.json"
