@@ -72,14 +72,14 @@ class ArrayFolder:
 
     def rounds(self) -> list[int]:
         """Numbers of the rounds there are."""
-        numbers = []
+        numbers: list[int] = []
         while self.round(len(numbers) + 1).exists():
             numbers.append(len(numbers) + 1)
         return numbers
 
     def job_ids(self) -> list[str]:
         """Ids of the jobs of all rounds, in order."""
-        ids = []
+        ids: list[str] = []
         for number in self.rounds():
             path = self.jobs(number)
             if path.exists():

@@ -154,7 +154,9 @@ class DaskRun:
         if self._again:
             return self._again.popleft()
         trial = next(self._trials, None)
-        return trial and _Try(trial.index, trial.attempt, isolated=trial.isolated)
+        if trial is None:
+            return None
+        return _Try(trial.index, trial.attempt, isolated=trial.isolated)
 
     def _withdraw(self, client: Client) -> None:
         """Take back what waits for a worker."""
