@@ -172,6 +172,16 @@ def test_isolation_gives_what_the_plain_run_gives(tmp_path):
     assert result_tree(isolated.output) == result_tree(plain.output)
 
 
+def test_workers_that_do_not_start(tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("Nanny failed to start.") from OSError("no more processes")
+
+    monkeypatch.setattr("pyhpc.executors.local.LocalCluster", fail)
+    run = LocalExecutor(1).submit(make_job(tmp_path, plain_records(20)))
+    with pytest.raises(PyhpcError, match="workers did not start: no more processes"):
+        run.wait()
+
+
 def test_isolation_spares_a_record_whose_process_was_killed_from_outside():
     with Isolation(FakeTask(), Guard(), threads=1) as isolation:
         isolation([record("a", "x")])

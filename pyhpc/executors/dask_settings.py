@@ -17,6 +17,8 @@ SETTINGS = {
     "distributed.worker.memory.terminate": 0.95,
     # A worker that dies twice within this time would be given up and never replaced.
     "distributed.deploy.lost-worker-timeout": "1000 days",
+    # On a machine with far more to do than cores, the default of 30 s is not always enough.
+    "distributed.comm.timeouts.connect": "120 s",
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     # A kernel that holds the interpreter for a while is no reason for a warning.

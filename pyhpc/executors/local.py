@@ -14,6 +14,7 @@ import dask
 from distributed import Client, LocalCluster, Security
 from distributed.system import MEMORY_LIMIT
 
+from pyhpc.errors import PyhpcError
 from pyhpc.executors.dask_run import DaskRun
 from pyhpc.executors.dask_settings import SETTINGS, silence_dask
 
@@ -52,8 +53,13 @@ class LocalExecutor:
     def _cluster(self, workers: int) -> Iterator[Client]:
         silence_dask()
         with dask.config.set(SETTINGS), contextlib.ExitStack() as stack:
+            stack.enter_context(cluster := self._start(workers))
+            yield stack.enter_context(Client(cluster))
+
+    def _start(self, workers: int) -> LocalCluster:
+        try:
             with _shielded_children():
-                cluster = LocalCluster(
+                return LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
                     processes=True,
@@ -66,8 +72,12 @@ class LocalExecutor:
                     silence_logs=logging.CRITICAL,
                     security=Security.temporary(),
                 )
-            stack.enter_context(cluster)
-            yield stack.enter_context(Client(cluster))
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise PyhpcError(
+                f"the workers did not start: {error.__cause__ or error}",
+                "Is this machine out of memory, processes or ports, or very busy? Then call the "
+                "same again, or with --workers 0 to do without.",
+            ) from error
 
 
 @contextlib.contextmanager
