@@ -115,11 +115,14 @@ def run_task(job: Job, executor: Executor, interrupts: Interrupts) -> None:
 @click.argument("number", type=int)
 @click.argument("further", type=int)
 @click.option("--tasks", type=click.IntRange(min=1), required=True)
-def finish_command(out: Path, number: int, further: int, tasks: int) -> None:
+@click.option("--array-size", type=click.IntRange(min=1))
+def finish_command(
+    out: Path, number: int, further: int, tasks: int, array_size: int | None
+) -> None:
     """End a round: submit what is missing, or finish the run (called by the jobs)."""
     with Interrupts():
         job = planned_job(out, None)
-        jobs = end_round(job, number, tasks=tasks, further=further)
+        jobs = end_round(job, number, tasks=tasks, further=further, array_size=array_size)
     if jobs:
         click.echo(f"Shards are missing: submitted the jobs {', '.join(jobs)}.")
     else:

@@ -156,7 +156,10 @@ class ArrayExecutor:
             ),
             prologue=self.site.setup,
             python=python,
-            command=(*self.program, "slurm", "finish", out, "$1", "$2", "--tasks", str(tasks)),
+            command=(
+                *(*self.program, "slurm", "finish", out, "$1", "$2", "--tasks", str(tasks)),
+                *(("--array-size", str(size)) if (size := self.site.max_array_size) else ()),
+            ),
         )
         return Submission(tasks, array.render(), finish.render())
 

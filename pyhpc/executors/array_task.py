@@ -58,8 +58,23 @@ def hand_share(job: Job) -> Job:
     return replace(job, share=Share(job.output, one, int(task) - int(first), restarts))
 
 
-def end_round(job: Job, number: int, *, tasks: int, further: int) -> list[str]:
+def end_round(
+    job: Job, number: int, *, tasks: int, further: int, array_size: int | None = None
+) -> list[str]:
     """Finish the run, or submit what is missing.
+
+    Parameters
+    ----------
+    job : Job
+        The whole.
+    number : int
+        The round that has ended.
+    tasks : int
+        Most tasks of a further round.
+    further : int
+        How many rounds may follow.
+    array_size : int, optional
+        Most tasks of an array, if not what the controller says.
 
     Returns
     -------
@@ -84,6 +99,6 @@ def end_round(job: Job, number: int, *, tasks: int, further: int) -> list[str]:
             f"See {ArrayFolder.of(job.output).logs} for why, then submit again: what is committed "
             "is kept.",
         )
-    return submit_round(
-        job.output, missing, tasks=tasks, further=further - 1, limits=Limits.of(Site())
-    )
+    # So many jobs were in the queue before.
+    limits = Limits.of(Site(max_array_size=array_size, max_jobs=tasks + 1))
+    return submit_round(job.output, missing, tasks=tasks, further=further - 1, limits=limits)
