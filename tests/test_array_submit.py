@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +17,7 @@ from pyhpc.executors.array_task import end_round, hand_share, task_share
 from pyhpc.executors.rounds import Round
 from pyhpc.shards import run_shard
 from tests.fake_task import plain_records
-from tests.shard_jobs import make_job, run_inline
+from tests.shard_jobs import make_job, pack_records, run_inline
 
 SITE = Site(max_array_size=2, max_jobs=100, python="python3", environment=("GIVEN",))
 
@@ -177,3 +180,20 @@ def test_machine_without_slurm(job, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PyhpcError, match=r"there is no sbatch on this machine. Go to a login node"):
         submit(job)
+
+
+def test_render_shows_what_submit_would_do_and_leaves_no_trace(slurm, tmp_path):
+    pack_records(tmp_path / "shards", plain_records(40), per_shard=10)
+    out = tmp_path / "out"
+    words = ("slurm", "render", "--shards", tmp_path / "shards", "--out", out, "--jobs", "3")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fake_cli", *map(str, words)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"# ---- {out}/slurm/array.sbatch\n#!/bin/bash" in done.stdout
+    assert f"--array=0-2 {out}/slurm/array.sbatch 1 0" in done.stdout
+    assert not out.exists()
+    assert slurm.calls("sbatch") == []

@@ -203,7 +203,7 @@ def test_status(pyhpc, source, tmp_path):
     pyhpc("featurize", source, "--out", out, *SMALL)
     code, text, _ = pyhpc("status", out)
     assert code == 0
-    assert "3 of 3 shards, 60 of 60 records; 0 attempts lost" in text
+    assert "3 of 3 shards, 60 of 60 records\n" in text
     assert "The run is finished." in text
     (out / "manifest.json").unlink()
     (out / "manifests" / "00001.json").unlink()

@@ -37,11 +37,12 @@ def status_command(out: Path) -> None:
     records = sum(d.records for d in done)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"{len(done):,} of {len(shards):,} shards, {records:,} of {plan.records:,} records; "
-        f"{len(running):,} shards begun, with {sum(a.treated for a in running.values()):,} "
-        "records treated"
+        f"{len(done):,} of {len(shards):,} shards, {records:,} of {plan.records:,} records"
     )
-    if attempts.rate:
+    if running:
+        treated = sum(attempt.treated for attempt in running.values())
+        console.print(f"{len(running):,} shards begun, with {treated:,} records treated")
+    if attempts.rate and len(done) < len(shards):
         left = duration((plan.records - records) / attempts.rate)
         console.print(f"{attempts.rate:,.1f} records/s lately, {left} left at this rate")
     if attempts.lost > len(running):
