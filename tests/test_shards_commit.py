@@ -128,7 +128,7 @@ def test_disk_that_lies_is_noticed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files, "write_new", write_short)
     with pytest.raises(PyhpcError, match="does not read back"):
-        files.store(tmp_path / "f", b"data", "a")
+        files.replace(tmp_path / "f", b"data", "a")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,7 +20,8 @@ from pyhpc.executors.run import Tally
 from pyhpc.executors.sbatch import BatchScript, file_pattern
 from pyhpc.executors.site import Site, walltime_seconds
 from pyhpc.executors.slurm_commands import Limits, SlurmError, sbatch, slurm, waiting_jobs
-from pyhpc.shards.files import create, make_folder, new_attempt, store, to_json
+from pyhpc.shards.files import create, make_folder, new_attempt, to_json
+from pyhpc.shards.files import replace as write
 from pyhpc.shards.plan import packing_folder
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class ArrayExecutor:
             (folder.array, submission.array),
             (folder.finish, submission.finish),
         ):
-            store(path, text.encode(), new_attempt())
+            write(path, text.encode(), new_attempt())
         missing = Spans.of(job.pending())
         if missing:
             submit_round(
@@ -298,7 +299,7 @@ def submit_round(
     def submit(script: Path, *arguments: int, option: str) -> None:
         words = [str(argument) for argument in arguments]
         jobs.append(sbatch(str(script), *words, options=[option], environment=environment))
-        store(folder.jobs(number), to_json(jobs), name)
+        write(folder.jobs(number), to_json(jobs), name)
 
     try:
         for first, count in _arrays(one.tasks, limits.array_size):

@@ -164,7 +164,7 @@ def publish_first(target: Path, attempt: str) -> bool:
     return True
 
 
-def store(target: Path, data: bytes | memoryview, attempt: str) -> None:
+def replace(target: Path, data: bytes | memoryview, attempt: str) -> None:
     """Write a file, in place of one that is there."""
     with staged({target: data}, attempt):
         publish([target], attempt)

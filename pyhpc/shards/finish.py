@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pyhpc.errors import PyhpcError
 from pyhpc.records import Outcome
 from pyhpc.shards.commit import read_manifest
-from pyhpc.shards.files import digest, file_digest, new_attempt, store, sync_folder, to_json
+from pyhpc.shards.files import digest, file_digest, new_attempt, replace, sync_folder, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,7 +47,7 @@ def finish(output: Output, plan: Plan) -> Manifest:
             f"{plan.records} records went in, but {total['records']} came out",
             f"Call: pyhpc verify --repair {output.path}",
         )
-    store(output.final_manifest, to_json(total), new_attempt())
+    replace(output.final_manifest, to_json(total), new_attempt())
     for path in strays(output, done):
         path.unlink(missing_ok=True)
     for folder in (output.parts, output.ledger, output.manifests):

@@ -19,7 +19,7 @@ from pyhpc.shards.files import (
     file_digest,
     make_folder,
     new_attempt,
-    store,
+    replace,
     sync_folder,
 )
 from pyhpc.shards.packed import SCHEMA, Packing, Shard, ShardTable, index_path
@@ -257,5 +257,5 @@ class _ShardWriter:
         data = memoryview(self._sink.getvalue())
         sha256 = digest(data)
         target = self._folder / f"shard-{self._index:05d}-{sha256[:12]}.parquet"
-        store(target, data, self._attempt)
+        replace(target, data, self._attempt)
         return Shard(target.name, sha256, self._records, self._text_bytes, round(self._cost, 3))
