@@ -98,3 +98,18 @@ def test_sample_bears_records_that_kill_their_process(tmp_path):
     make_job(tmp_path, records, per_batch=20)
     packing = Packing.load(tmp_path / "shards")
     assert measure_sample(packing, FakeTask(), Guard(), seconds=60.0).records == 11
+
+
+def test_clocks_that_differ_change_figures_only(job):
+    """What is done is decided by manifests, not by times, names in a folder or logs."""
+    log(job, 0, "a", begin(0, 5e9), end(5e9, 1e-9))
+    log(job, 1, "a", begin(1, -5e9), end(-5e9 + 1, 1.0))
+    totals = total_attempts(job.output)
+    assert (totals.ended, totals.lost_seconds) == (2, 0.0)
+    assert list(job.pending()) == [0, 1, 2], "logs say done, but there is no manifest"
+    for path in job.output.attempts.iterdir():
+        path.unlink()
+    InlineExecutor().submit(job).wait()
+    for path in job.output.attempts.iterdir():
+        path.unlink()
+    assert list(job.pending()) == [], "no log, but manifests"
