@@ -48,17 +48,11 @@ impl SpaceGroup {
         let primitive = Primitive::of(cell, symprec)?;
         let cell = &primitive.cell;
         let lattice = Lattice::new(&cell.basis).ok()?;
-        let mut found = Self {
-            rotations: Vec::new(),
-            translations: Vec::new(),
-            point_group: PointGroup::new(&[super::rotations::IDENTITY])?,
-            volume: lattice.volume(),
-            deviations: Vec::new(),
-            permutations: Vec::new(),
-            primitive_sites: primitive.sites,
-            translation_deviation: primitive.deviation,
-        };
         let mut matching = Matching::new(cell, &lattice, symprec)?;
+        let mut rotations = Vec::new();
+        let mut translations = Vec::new();
+        let mut deviations = Vec::new();
+        let mut permutations = Vec::new();
         for rotation in lattice_rotations(&cell.basis, symprec, angle_tolerance)? {
             let rotated: Vec<Vec3> = cell
                 .positions
@@ -68,19 +62,36 @@ impl SpaceGroup {
             let off_lattice = lattice_deviation(&cell.metric, &rotation);
             for k in 0..matching.pivots.len() {
                 if let Some((translation, deviation)) = matching.onto(k, &rotated) {
-                    found.rotations.push(rotation);
-                    found.translations.push(translation);
-                    found.deviations.push(deviation.max(off_lattice));
-                    found.permutations.extend(&matching.images);
+                    rotations.push(rotation);
+                    translations.push(translation);
+                    deviations.push(deviation.max(off_lattice));
+                    permutations.extend(&matching.images);
                 }
             }
         }
-        found.point_group = PointGroup::new(&found.rotations)?;
-        found.is_closed(cell, 2.0 * symprec).then_some(found)
+        let found = Self {
+            point_group: PointGroup::new(&rotations)?,
+            rotations,
+            translations,
+            volume: lattice.volume(),
+            deviations,
+            permutations,
+            primitive_sites: primitive.sites,
+            translation_deviation: primitive.deviation,
+        };
+        found.is_closed(cell, symprec).then_some(found)
     }
 
-    /// Whether products of operations are operations, to a distance in angstrom.
-    fn is_closed(&self, cell: &ReducedCell, tolerance: f64) -> bool {
+    /// Whether products of operations are operations, to twice the tolerance.
+    ///
+    /// Where each brings sites within a quarter of the tolerance of their images, a product is off
+    /// the operation of the same rotation by three quarters at most, or else by a translation that
+    /// the primitive cell would have.
+    fn is_closed(&self, cell: &ReducedCell, symprec: f64) -> bool {
+        if self.deviations.iter().all(|&off| off < 0.25 * symprec) {
+            return true;
+        }
+        let tolerance = 2.0 * symprec;
         let operations = || self.rotations.iter().zip(&self.translations);
         operations().all(|(rotation, translation)| {
             operations().all(|(first, first_translation)| {
@@ -110,7 +121,7 @@ impl SpaceGroup {
                 .filter(|&k| self.deviations[k] <= tolerance)
                 .collect();
             let rotations: Vec<Rotation> = exact.iter().map(|&k| self.rotations[k]).collect();
-            if PointGroup::new(&rotations).is_some() {
+            if exact.len() == self.rotations.len() || PointGroup::new(&rotations).is_some() {
                 return self.orbits_under(exact.into_iter());
             }
             tolerance *= 0.5;
