@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use pyhpc_core::bond_valence::{Parameters, bond_valence_sums};
-use pyhpc_core::ewald::ewald_site_energies;
+use pyhpc_core::ewald::{Method, ewald_site_energies};
 use pyhpc_core::neighbors::neighbor_list;
 use pyhpc_core::symmetry::symmetry;
 use pyhpc_core::valence::assign_oxidation_states;
@@ -134,8 +134,8 @@ fn run(criterion: &mut Criterion) {
     over_sizes(criterion, "neighbor_list", 100_000, 0.1, |batch| {
         neighbor_list(batch, 6.0)
     });
-    over_sizes(criterion, "ewald", 15_000, 0.1, |batch| {
-        ewald_site_energies(batch, 1e-8, None)
+    over_sizes(criterion, "ewald", 100_000, 0.1, |batch| {
+        ewald_site_energies(batch, 1e-8, None, Method::Auto)
     });
     over_sizes(criterion, "voronoi", 100_000, 0.1, |batch| {
         voronoi(batch, None, &cuts)

@@ -17,12 +17,11 @@ use rayon::prelude::*;
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner, FftPlannerScalar};
 
-use super::erfc::exp_negative;
 use super::real::Potential;
 use super::reciprocal::Charges;
 use super::{LANES, Lanes};
 use crate::lattice::{Lattice, Mat3, dot};
-use crate::simd::{self, Level, Work};
+use crate::simd::{self, Level, Work, exp};
 
 /// Order of the B-splines: a charge is spread over so many mesh points in each direction.
 pub(super) const ORDER: usize = 16;
@@ -68,7 +67,7 @@ pub(super) fn good_size(least: usize) -> usize {
     let smooth = |n: &usize| {
         let mut rest = *n;
         for prime in [2, 3, 5, 7] {
-            while rest % prime == 0 {
+            while rest.is_multiple_of(prime) {
                 rest /= prime;
             }
         }
@@ -210,24 +209,23 @@ impl Work for Splines {
 #[inline(always)]
 fn spline(w: &Lanes) -> [Lanes; ORDER] {
     let mut values = [[0.0; LANES]; ORDER];
-    for x in 0..LANES {
-        values[0][x] = 1.0 - w[x];
-        values[1][x] = w[x];
+    for (x, w) in w.iter().enumerate() {
+        values[0][x] = 1.0 - w;
+        values[1][x] = *w;
     }
     for n in 3..=ORDER {
         let share = 1.0 / (n as f64 - 1.0);
-        for x in 0..LANES {
-            values[n - 1][x] = share * w[x] * values[n - 2][x];
+        for (x, w) in w.iter().enumerate() {
+            values[n - 1][x] = share * w * values[n - 2][x];
         }
         for k in (1..n - 1).rev() {
             let (up, down) = ((n - 1 - k) as f64, (k + 1) as f64);
-            for x in 0..LANES {
-                values[k][x] =
-                    share * ((w[x] + up) * values[k - 1][x] + (down - w[x]) * values[k][x]);
+            for (x, w) in w.iter().enumerate() {
+                values[k][x] = share * ((w + up) * values[k - 1][x] + (down - w) * values[k][x]);
             }
         }
-        for x in 0..LANES {
-            values[0][x] *= share * (1.0 - w[x]);
+        for (x, w) in w.iter().enumerate() {
+            values[0][x] *= share * (1.0 - w);
         }
     }
     values
@@ -342,119 +340,109 @@ impl Mesh {
         self.axes[2].n / 2 + 1
     }
 
-    /// Spreads the charges and transforms along the third and second direction. The result is by
-    /// first, second and third direction.
-    fn transform(&self, sites: &Sites) -> Vec<Complex<f64>> {
+    /// Spreads the charges and transforms along the third and second direction. The result is
+    /// planes by the first direction, of rows by the second.
+    fn transform(&self, sites: &Sites) -> Vec<Vec<Complex<f64>>> {
         let [n_x, n_y, n_z] = self.size();
         let n_half = self.n_half();
-        let mut spectrum = vec![Complex::default(); n_x * n_y * n_half];
-        spectrum
-            .par_chunks_mut(n_y * n_half)
-            .enumerate()
-            .for_each_init(Vec::new, |scratch, (x, plane)| {
-                let mesh = self;
-                let charges = simd::dispatch(simd::level(), Spread { mesh, sites, x });
-                // Two rows of real numbers are one of complex ones.
-                let rows: Vec<&[f64]> = charges.chunks(self.row_length()).collect();
-                let mut buffer = vec![Complex::default(); n_z];
-                for (rows, waves) in rows.chunks(2).zip(plane.chunks_mut(2 * n_half)) {
-                    for z in 0..n_z {
-                        let other = rows.get(1).map_or(0.0, |row| row[z]);
-                        buffer[z] = Complex::new(rows[0][z], other);
-                    }
-                    run(&self.axes[2].forward, &mut buffer, scratch);
-                    let (first, second) = waves.split_at_mut(n_half);
-                    for (z, value) in first.iter_mut().enumerate() {
-                        let (one, mirror) = (buffer[z], buffer[(n_z - z) % n_z].conj());
-                        *value = (one + mirror) * 0.5;
-                        if let Some(value) = second.get_mut(z) {
-                            *value = (one - mirror) * Complex::new(0.0, -0.5);
-                        }
+        let plane = |scratch: &mut Vec<Complex<f64>>, x: usize| {
+            let mesh = self;
+            let charges = simd::dispatch(simd::level(), Spread { mesh, sites, x });
+            // Two rows of real numbers are one of complex ones.
+            let rows: Vec<&[f64]> = charges.chunks(self.row_length()).collect();
+            let mut plane = vec![Complex::default(); n_y * n_half];
+            let mut buffer = vec![Complex::default(); n_z];
+            for (rows, waves) in rows.chunks(2).zip(plane.chunks_mut(2 * n_half)) {
+                for z in 0..n_z {
+                    let other = rows.get(1).map_or(0.0, |row| row[z]);
+                    buffer[z] = Complex::new(rows[0][z], other);
+                }
+                run(&self.axes[2].forward, &mut buffer, scratch);
+                let (first, second) = waves.split_at_mut(n_half);
+                for (z, value) in first.iter_mut().enumerate() {
+                    let (one, mirror) = (buffer[z], buffer[(n_z - z) % n_z].conj());
+                    *value = (one + mirror) * 0.5;
+                    if let Some(value) = second.get_mut(z) {
+                        *value = (one - mirror) * Complex::new(0.0, -0.5);
                     }
                 }
-                across(plane, n_half, &self.axes[1].forward, scratch);
-            });
-        spectrum
+            }
+            across(&mut plane, n_half, &self.axes[1].forward, scratch);
+            plane
+        };
+        let planes = (0..n_x).into_par_iter();
+        planes.map_init(Vec::new, plane).collect()
     }
 
-    /// Turns charges into potentials. The result is by second, first and third direction.
-    fn convolve(&self, spectrum: &[Complex<f64>]) -> (Vec<Complex<f64>>, WaveSums) {
+    /// Turns charges into potentials. The result is planes by the second direction, of rows by the
+    /// first.
+    fn convolve(&self, spectrum: &[Vec<Complex<f64>>]) -> (Vec<Vec<Complex<f64>>>, WaveSums) {
         let [n_x, n_y, _] = self.size();
         let n_half = self.n_half();
-        let mut result = vec![Complex::default(); spectrum.len()];
-        let sums: Vec<WaveSums> = result
-            .par_chunks_mut(n_x * n_half)
-            .enumerate()
-            .map_init(Vec::new, |scratch, (y, plane)| {
-                let mut columns = vec![Complex::default(); n_x * n_half];
-                for x in 0..n_x {
-                    let row = &spectrum[(x * n_y + y) * n_half..][..n_half];
-                    for (z, value) in row.iter().enumerate() {
-                        columns[z * n_x + x] = *value;
-                    }
+        let plane = |scratch: &mut Vec<Complex<f64>>, y: usize| {
+            let mut columns = vec![Complex::default(); n_x * n_half];
+            for (x, plane) in spectrum.iter().enumerate() {
+                for (z, value) in plane[y * n_half..][..n_half].iter().enumerate() {
+                    columns[z * n_x + x] = *value;
                 }
-                run(&self.axes[0].forward, &mut columns, scratch);
-                let (mesh, columns_mut) = (self, columns.as_mut_slice());
-                let work = Convolve {
-                    mesh,
-                    columns: columns_mut,
-                    y,
-                };
-                let sums = simd::dispatch(simd::level(), work);
-                run(&self.axes[0].backward, &mut columns, scratch);
-                for (x, row) in plane.chunks_mut(n_half).enumerate() {
-                    for (z, value) in row.iter_mut().enumerate() {
-                        *value = columns[z * n_x + x];
-                    }
+            }
+            run(&self.axes[0].forward, &mut columns, scratch);
+            let (mesh, waves) = (self, columns.as_mut_slice());
+            let sums = simd::dispatch(simd::level(), Convolve { mesh, waves, y });
+            run(&self.axes[0].backward, &mut columns, scratch);
+            let mut plane = vec![Complex::default(); n_x * n_half];
+            for (x, row) in plane.chunks_mut(n_half).enumerate() {
+                for (z, value) in row.iter_mut().enumerate() {
+                    *value = columns[z * n_x + x];
                 }
-                sums
-            })
-            .collect();
-        let sums = sums
-            .iter()
-            .fold(WaveSums::default(), |sum, other| sum.plus(other));
-        (result, sums)
+            }
+            (plane, sums)
+        };
+        let planes = (0..n_y).into_par_iter();
+        let (planes, sums): (Vec<_>, Vec<WaveSums>) = planes.map_init(Vec::new, plane).unzip();
+        let add = |sum: WaveSums, other| sum.plus(other);
+        (planes, sums.iter().fold(WaveSums::default(), add))
     }
 
-    /// Transforms back along the second and third direction. The result is rows by first and second
-    /// direction, that go on with their beginning for as far as a spline reaches.
-    fn transform_back(&self, spectrum: &[Complex<f64>]) -> Vec<f64> {
+    /// Transforms back along the second and third direction. The result is planes by the first
+    /// direction, of rows by the second, that go on with their beginning for as far as a spline
+    /// reaches.
+    fn transform_back(&self, spectrum: &[Vec<Complex<f64>>]) -> Vec<Vec<f64>> {
         let [n_x, n_y, n_z] = self.size();
         let (n_half, length) = (self.n_half(), self.row_length());
-        let mut planes = vec![0.0; n_x * n_y * length];
-        planes
-            .par_chunks_mut(n_y * length)
-            .enumerate()
-            .for_each_init(Vec::new, |scratch, (x, rows)| {
-                let mut plane = Vec::with_capacity(n_y * n_half);
-                for y in 0..n_y {
-                    plane.extend_from_slice(&spectrum[(y * n_x + x) * n_half..][..n_half]);
-                }
-                across(&mut plane, n_half, &self.axes[1].backward, scratch);
-                let mut buffer = vec![Complex::default(); n_z];
-                let zeros = vec![Complex::default(); n_half];
-                for (waves, rows) in plane.chunks(2 * n_half).zip(rows.chunks_mut(2 * length)) {
-                    let (first, second) = waves.split_at(n_half);
-                    let second = if second.is_empty() { &zeros } else { second };
-                    for (z, (one, other)) in first.iter().zip(second).enumerate() {
-                        let other = other * Complex::new(0.0, 1.0);
-                        buffer[z] = one + other;
-                        if z > 0 && 2 * z < n_z {
-                            buffer[n_z - z] = one.conj() - other.conj();
-                        }
-                    }
-                    run(&self.axes[2].backward, &mut buffer, scratch);
-                    let (first, second) = rows.split_at_mut(length);
-                    for z in 0..length {
-                        let value = buffer[z % n_z];
-                        first[z] = value.re;
-                        if let Some(slot) = second.get_mut(z) {
-                            *slot = value.im;
-                        }
+        let plane = |scratch: &mut Vec<Complex<f64>>, x: usize| {
+            let mut waves = Vec::with_capacity(n_y * n_half);
+            for plane in spectrum {
+                waves.extend_from_slice(&plane[x * n_half..][..n_half]);
+            }
+            across(&mut waves, n_half, &self.axes[1].backward, scratch);
+            let mut plane = vec![0.0; n_y * length];
+            let mut buffer = vec![Complex::default(); n_z];
+            let zeros = vec![Complex::default(); n_half];
+            for (waves, rows) in waves.chunks(2 * n_half).zip(plane.chunks_mut(2 * length)) {
+                let (first, second) = waves.split_at(n_half);
+                let second = if second.is_empty() { &zeros } else { second };
+                for (z, (one, other)) in first.iter().zip(second).enumerate() {
+                    let other = other * Complex::new(0.0, 1.0);
+                    buffer[z] = one + other;
+                    if z > 0 && 2 * z < n_z {
+                        buffer[n_z - z] = one.conj() - other.conj();
                     }
                 }
-            });
-        planes
+                run(&self.axes[2].backward, &mut buffer, scratch);
+                let (first, second) = rows.split_at_mut(length);
+                for z in 0..length {
+                    let value = buffer[z % n_z];
+                    first[z] = value.re;
+                    if let Some(slot) = second.get_mut(z) {
+                        *slot = value.im;
+                    }
+                }
+            }
+            plane
+        };
+        let planes = (0..n_x).into_par_iter();
+        planes.map_init(Vec::new, plane).collect()
     }
 }
 
@@ -540,7 +528,7 @@ impl Work for Spread<'_> {
 struct Interpolate<'a> {
     mesh: &'a Mesh,
     sites: &'a Sites,
-    planes: &'a [f64],
+    planes: &'a [Vec<f64>],
     targets: &'a [usize],
 }
 
@@ -566,7 +554,7 @@ impl Work for Interpolate<'_> {
             for weight_x in along_x {
                 let mut y = first_y as usize;
                 for weight_y in along_y {
-                    let row = &planes[(x * n_y + y) * length + first_z as usize..][..ORDER];
+                    let row = &planes[x][y * length + first_z as usize..][..ORDER];
                     let weight = weight_x * weight_y;
                     for z in 0..ORDER {
                         sums[z] += weight * row[z];
@@ -592,7 +580,7 @@ fn join(one: f64, other: f64) -> f64 {
 /// Weights the waves of one index along the second direction; they lie by third and first.
 struct Convolve<'a> {
     mesh: &'a Mesh,
-    columns: &'a mut [Complex<f64>],
+    waves: &'a mut [Complex<f64>],
     y: usize,
 }
 
@@ -601,14 +589,14 @@ impl Work for Convolve<'_> {
 
     #[inline(always)]
     fn run(self) -> WaveSums {
-        let Self { mesh, columns, y } = self;
+        let Self { mesh, waves, y } = self;
         let [axis_x, axis_y, axis_z] = &mesh.axes;
         let [step, across_y, across_z] = &mesh.vectors;
         let quadratic = dot(step, step);
         let scale = 1.0 / (4.0 * mesh.alpha * mesh.alpha);
         let limit = mesh.k_cut * mesh.k_cut;
         let mut total = WaveSums::default();
-        for (z, column) in columns.chunks_mut(axis_x.n).enumerate() {
+        for (z, column) in waves.chunks_mut(axis_x.n).enumerate() {
             let mut origin = [0.0; 3];
             for k in 0..3 {
                 origin[k] = axis_y.waves[y] * across_y[k] + axis_z.waves[z] * across_z[k];
@@ -640,9 +628,9 @@ impl Work for Convolve<'_> {
                         0.0
                     };
                     squares[x] = if is_inside[x] { wave } else { limit };
-                    exponents[x] = squares[x] * scale;
+                    exponents[x] = -squares[x] * scale;
                 }
-                let gauss = exp_negative(&exponents);
+                let gauss = exp(&exponents);
                 let mut factors = [0.0; LANES];
                 for x in 0..LANES {
                     factors[x] = inside[x] * gauss[x] / squares[x];
@@ -663,10 +651,11 @@ impl Work for Convolve<'_> {
             }
             // The waves of the other half.
             let images = if z == 0 { 1.0 } else { 2.0 };
+            let [aliasing, magnitude, noise] = &sums;
             for x in 0..LANES {
-                total.aliasing += images * mesh.prefactor * sums[0][x];
-                total.magnitude += images * sums[1][x];
-                total.noise += images * sums[2][x];
+                total.aliasing += images * mesh.prefactor * aliasing[x];
+                total.magnitude += images * magnitude[x];
+                total.noise += images * noise[x];
             }
         }
         total

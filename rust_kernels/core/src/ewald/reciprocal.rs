@@ -10,12 +10,11 @@ use std::f64::consts::PI;
 
 use rayon::prelude::*;
 
-use super::erfc::exp_negative;
 use super::parameters::Parameters;
 use super::real::Potential;
 use super::{LANES, Lanes};
 use crate::lattice::{Lattice, Mat3, Vec3, dot, norm};
-use crate::simd::{self, Work};
+use crate::simd::{self, Work, exp};
 
 /// Rows of a large crystal are summed in this many groups at most, whose sums are added in order:
 /// the result does not depend on which thread took which group.
@@ -151,9 +150,9 @@ impl Waves {
                 let wave = squared + l * (linear + l * quadratic);
                 inside[x] = if wave <= limit { self.prefactor } else { 0.0 };
                 waves[x] = if wave <= limit { wave } else { limit };
-                exponents[x] = waves[x] * scale;
+                exponents[x] = -waves[x] * scale;
             }
-            let gauss = exp_negative(&exponents);
+            let gauss = exp(&exponents);
             for x in 0..LANES {
                 weights[side][x] = inside[x] * gauss[x] / waves[x];
             }
@@ -217,9 +216,9 @@ impl ComplexLanes {
     #[inline(always)]
     fn scaled(&self, factors: &Lanes) -> Self {
         let mut product = *self;
-        for x in 0..LANES {
-            product.re[x] *= factors[x];
-            product.im[x] *= factors[x];
+        for (x, factor) in factors.iter().enumerate() {
+            product.re[x] *= factor;
+            product.im[x] *= factor;
         }
         product
     }
@@ -273,9 +272,10 @@ fn phases_along(first: &[ComplexLanes], n_sites: usize, n_blocks: usize) -> Vec<
         let group = &first[site / LANES];
         let (re, im) = (group.re[site % LANES], group.im[site % LANES]);
         let mut power = [1.0, 0.0];
+        let [cos, sin] = &mut along[site];
         for x in 0..LANES {
-            along[site][0][x] = power[0];
-            along[site][1][x] = power[1];
+            cos[x] = power[0];
+            sin[x] = power[1];
             power = times(power, [re, im]);
         }
         for block in 1..n_blocks {
@@ -417,11 +417,11 @@ fn structure_sums(amplitudes: &[ComplexLanes], along: &[Along]) -> [Lanes; 4] {
 #[inline(always)]
 fn weighted(sums: &[Lanes; 4], weights: &[Lanes; 2], magnitudes: &mut Lanes) -> [Lanes; 4] {
     let mut factors = [[0.0; LANES]; 4];
-    for x in 0..LANES {
+    for (x, magnitude) in magnitudes.iter_mut().enumerate() {
         let [ac, bs, bc, as_] = [sums[0][x], sums[1][x], sums[2][x], sums[3][x]];
         let plus = [weights[0][x] * (ac - bs), weights[0][x] * (bc + as_)];
         let minus = [weights[1][x] * (ac + bs), weights[1][x] * (bc - as_)];
-        magnitudes[x] += (plus[0] * plus[0] + plus[1] * plus[1]).sqrt()
+        *magnitude += (plus[0] * plus[0] + plus[1] * plus[1]).sqrt()
             + (minus[0] * minus[0] + minus[1] * minus[1]).sqrt();
         factors[0][x] = plus[0] + minus[0];
         factors[1][x] = plus[1] - minus[1];
