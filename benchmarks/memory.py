@@ -88,7 +88,7 @@ def run(effort: Effort) -> Iterator[Memory]:
             if ladder.expected(what, atoms) > LONGER * effort.longest:
                 break
             command = [sys.executable, "-m", "benchmarks.memory", what, str(atoms)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             row = Memory(**json.loads(done.stdout))
             ladder.note(what, atoms, row.seconds)
             yield row
@@ -102,7 +102,7 @@ def _worker(name: str) -> Memory:
     with tempfile.TemporaryDirectory(prefix="pyhpc-bench-") as folder:
         command = [sys.executable, "-m", "pyhpc", "featurize", str(data.SETS[name])]
         command += ["--out", str(Path(folder) / "out")]
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         peak = total_attempts(Output(Path(folder) / "out")).peak_memory
     atoms = data.sample(name).batch.n_sites
     return Memory("worker, all features", name, atoms, 0, peak, limit=WORKER_LIMIT)
