@@ -7,11 +7,11 @@ use std::time::Duration;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use pyhpc_core::bond_valence::{Parameters, bond_valence_sums};
 use pyhpc_core::ewald::{Method, ewald_site_energies};
-use pyhpc_core::neighbors::neighbor_list;
+use pyhpc_core::neighbors::{NeighborLists, PairSlices};
 use pyhpc_core::symmetry::symmetry;
 use pyhpc_core::valence::assign_oxidation_states;
 use pyhpc_core::voronoi::voronoi;
-use pyhpc_core::{CrystalBatch, valence, voronoi as cells};
+use pyhpc_core::{BatchError, CrystalBatch, valence, voronoi as cells};
 use rayon::ThreadPoolBuilder;
 
 /// Repeats of the rock-salt cell of 8 ions along each vector: 8 to 97,336 sites.
@@ -118,6 +118,21 @@ fn over_sizes<T>(
         );
     }
     group.finish();
+}
+
+/// Lists all pairs as the binding does: counted, then written into arrays.
+fn neighbor_list(batch: &CrystalBatch<'_>, cutoff: f64) -> Result<Vec<f64>, BatchError> {
+    let lists = NeighborLists::count(batch, cutoff)?;
+    let n = lists.n_pairs();
+    let (mut i, mut j, mut distances) = (vec![0; n], vec![0; n], vec![0.0; n]);
+    let mut shifts = vec![[0; 3]; n];
+    lists.write(PairSlices {
+        i: &mut i,
+        j: &mut j,
+        shifts: &mut shifts,
+        distances: &mut distances,
+    });
+    Ok(distances)
 }
 
 fn run(criterion: &mut Criterion) {
