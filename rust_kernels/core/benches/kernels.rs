@@ -8,7 +8,7 @@ use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement:
 use pyhpc_core::bond_valence::{Parameters, bond_valence_sums};
 use pyhpc_core::ewald::{Method, ewald_site_energies};
 use pyhpc_core::neighbors::{NeighborLists, PairSlices};
-use pyhpc_core::symmetry::symmetry;
+use pyhpc_core::symmetry::{self, symmetry};
 use pyhpc_core::valence::assign_oxidation_states;
 use pyhpc_core::voronoi::voronoi;
 use pyhpc_core::{BatchError, CrystalBatch, valence, voronoi as cells};
@@ -146,6 +146,11 @@ fn run(criterion: &mut Criterion) {
         alternatives: false,
         faces: false,
     };
+    let groups = symmetry::Options {
+        symprec: 1e-2,
+        angle_tolerance: None,
+        wyckoffs: false,
+    };
     over_sizes(criterion, "neighbor_list", 100_000, 0.1, |batch| {
         neighbor_list(batch, 6.0)
     });
@@ -159,7 +164,7 @@ fn run(criterion: &mut Criterion) {
         bond_valence_sums(batch, 6.0, Parameters::Brown2020)
     });
     over_sizes(criterion, "symmetry", 600, 0.0, |batch| {
-        symmetry(batch, 1e-2, None)
+        symmetry(batch, groups)
     });
     let unknown = |batch: &CrystalBatch<'_>| vec![f64::NAN; batch.atomic_numbers.len()];
     over_sizes(criterion, "valences", 15_000, 0.0, |batch| {
