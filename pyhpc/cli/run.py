@@ -44,12 +44,16 @@ def run_command(
     Called again after whatever fault or change of the file, it does what is missing.
     """
     # Imported here, since all other commands do without the extra that models need.
+    from pyhpc.models.optional import need
     from pyhpc.report.write import write_results
     from pyhpc.studies.fits import done_fits, run_fits
     from pyhpc.studies.job import read_job
     from pyhpc.studies.prepare import prepare
     from pyhpc.studies.results import assemble
 
+    # Found missing now rather than after the last fit.
+    for module in ("jinja2", "matplotlib", "sklearn", "xgboost"):
+        need(module)
     job = read_job(file, data=data)
     results_folder = storage_path(out or Path("results") / job.name)
     work = results_folder / "work"

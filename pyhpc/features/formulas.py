@@ -134,10 +134,10 @@ def stated_batch(
         lattices=lattices,
         site_offsets=np.arange(n + 1),
         frac_coords=np.zeros((n, 3)),
-        asymmetric_index=np.zeros(n),
+        asymmetric_index=np.zeros(n, dtype=np.int32),
         species_offsets=np.concatenate([[0], np.cumsum([len(one) for one in contents])]),
-        atomic_numbers=[z for one in contents for z in one],
-        occupancies=amounts,
+        atomic_numbers=np.array([z for one in contents for z in one], dtype=np.uint8),
+        occupancies=np.array(amounts, dtype=np.float64),
         oxidation_states=np.full(len(amounts), np.nan),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from pyhpc.errors import PyhpcError
+from pyhpc.models.optional import need
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,11 +119,7 @@ def html(title: str, about: str, sections: Sequence[Section]) -> str:
     PyhpcError
         If jinja2 is not installed.
     """
-    try:
-        import jinja2
-    except ImportError:
-        remedy = "Install it with: pip install 'pyhpc-crystals[ml]'."
-        raise PyhpcError("reports need jinja2, which is not installed", remedy) from None
+    jinja2 = need("jinja2")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

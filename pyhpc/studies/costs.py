@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PER_TREE = 4e-4
-_PER_CELL = 3e-9
-_PER_COLUMN_TREE = 1.5e-6
+_PER_TREE = 5e-4
+_PER_CELL = 4e-9
+_PER_COLUMN_TREE = 3e-6
 _OVERHEAD = 0.02
 
 
@@ -40,7 +40,7 @@ def estimate_seconds(spec: Mapping[str, Any], n_rows: int) -> float:
         return _OVERHEAD
     if spec["kind"] == "gaussian_process":
         rows = min(n_rows, spec.get("max_rows", 2000))
-        return _OVERHEAD + float(2e-8 * rows**3 + 2e-7 * rows**2 * n_columns)
+        return _OVERHEAD + float(2e-9 * rows**3 + 1e-8 * rows**2 * n_columns)
     per_tree = _PER_TREE + _PER_CELL * n_rows * n_columns + _PER_COLUMN_TREE * n_columns
     return _OVERHEAD + float(spec.get("n_trees", 400)) * per_tree
 
