@@ -13,13 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from pyhpc.cli.interrupts import Interrupted, Interrupts
-from pyhpc.cli.options import storage_path, wide_console
+from pyhpc.cli.options import executor_options, storage_path, wide_console
 from pyhpc.cli.progress import RunProgress, duration
-from pyhpc.executors import InlineExecutor, Job, LocalExecutor
-from pyhpc.kernels import default_threads
 
 if TYPE_CHECKING:
-    from pyhpc.executors import Executor
+    from pyhpc.executors import Executor, Job
     from pyhpc.studies.prepare import Prepared
     from pyhpc.studies.results import Results
 
@@ -31,13 +29,9 @@ _LOG = logging.getLogger("pyhpc.run")
 @click.option("--out", type=click.Path(path_type=Path), help="Results.  [default: results/NAME]")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the data.")
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and for how long.")
-@click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    help="Worker processes; 0 runs in this process.  [default: the cores this process may use]",
-)
+@executor_options
 def run_command(
-    file: Path, out: Path | None, data: Path | None, workers: int | None, *, dry_run: bool
+    file: Path, out: Path | None, data: Path | None, executor: Executor, *, dry_run: bool
 ) -> None:
     """Run the study that the job FILE describes, from raw data to figures and a report.
 
@@ -58,14 +52,14 @@ def run_command(
     results_folder = storage_path(out or Path("results") / job.name)
     work = results_folder / "work"
     with Interrupts() as interrupts:
-        study_run = _StudyRun(_executor(workers), interrupts)
+        study_run = _StudyRun(executor, interrupts)
         study_run.log_to(results_folder)
         _LOG.info("study %s from %s", job.name, file)
         prepared = prepare(job, work, study_run)
         done = done_fits(work, {fit.key for fit in prepared.fits})
         missing = {fit.key: fit.seconds for fit in prepared.fits if fit.key not in done}
         if dry_run:
-            _show_plan(prepared, missing, workers)
+            _show_plan(prepared, missing, executor.cores)
             return
         _LOG.info("%d fits, of which %d are to be run", len(prepared.fits), len(missing))
         run_fits(prepared.fits, prepared.table, prepared.table_sha256, work, study_run)
@@ -75,11 +69,6 @@ def run_command(
         _LOG.info("the report is written")
     _show_scores(results)
     click.echo(f"The report is {results_folder / 'report.html'}.")
-
-
-def _executor(workers: int | None) -> Executor:
-    cores = workers or default_threads()
-    return InlineExecutor(cores) if workers == 0 else LocalExecutor(cores)
 
 
 class _StudyRun:
@@ -129,7 +118,7 @@ class _StudyRun:
             )
 
 
-def _show_plan(prepared: Prepared, missing: dict[str, float], workers: int | None) -> None:
+def _show_plan(prepared: Prepared, missing: dict[str, float], cores: int) -> None:
     console = wide_console()
     table = Table(title=prepared.job.title, title_justify="left")
     for heading in ("experiment", "model", "splits"):
@@ -148,7 +137,6 @@ def _show_plan(prepared: Prepared, missing: dict[str, float], workers: int | Non
             duration(sum(fit.seconds for fit in left)),
         )
     console.print(table)
-    cores = workers or default_threads()
     console.print(
         f"{len(prepared.fits)} fits, {len(missing)} to run: about "
         f"{duration(sum(missing.values()) / cores)} on {cores} cores ({prepared.device}).",
