@@ -36,7 +36,7 @@ def parity(
     """Predictions against measurements; bounds are open triangles, the band is the interval."""
     figure = new_figure(4.6, 4.5)
     # There are many of these, and a layout that is solved for takes most of their time.
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)
     figure.subplots_adjust(left=0.13, right=0.97, bottom=0.12, top=0.94)
     axes = figure.subplots()
     low = float(min(target.values.min(), prediction.min())) - 0.5
