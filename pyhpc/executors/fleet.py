@@ -88,6 +88,11 @@ class WorkerJob(SLURMJob):  # type: ignore[misc]
             self.job_id = out.strip().partition(";")[0]
         await ProcessInterface.start(self)
 
+    async def close(self) -> None:
+        """Cancel the job, if it is still there."""
+        await super().close()
+        await ProcessInterface.close(self)
+
 
 _OUTAGE = re.compile(r"contact slurm controller|timed out|connection refused", re.IGNORECASE)
 """What commands say when the controller does not answer."""
