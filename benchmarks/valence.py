@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyhpc import CrystalBatch
     from pyhpc.kernels import Valences
 
-LIMIT = 0.03
+LIMIT = 0.06
 """Share of the sites that may differ: BVAnalyzer cuts its search off, ours is exact."""
 
 N_CRYSTALS = 60
