@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from pyhpc.errors import PyhpcError
-from pyhpc.shards.files import make_folder, new_attempt, store
+from pyhpc.shards.files import make_folder, new_attempt, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ def fetch(
             on_file(file.name, "already there")
             continue
         data, source = _from_copy(file, copy) if copy else _from_publisher(dataset, file)
-        store(target, data, new_attempt())
+        replace(target, data, new_attempt())
         on_file(file.name, source)
 
 

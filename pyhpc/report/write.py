@@ -13,7 +13,7 @@ import numpy as np
 from pyhpc.models import METRICS
 from pyhpc.report import study_sections as say
 from pyhpc.report.page import Section, html, markdown
-from pyhpc.shards.files import make_folder, new_attempt, store, to_json
+from pyhpc.shards.files import make_folder, new_attempt, replace, to_json
 from pyhpc.studies.fitting import SEPARATOR
 from pyhpc.studies.judge import (
     compare_experiments,
@@ -128,7 +128,7 @@ def describe(results: Results) -> dict[str, Any]:
 
 def _replace(path: Path, data: bytes) -> None:
     if not path.exists() or path.read_bytes() != data:
-        store(path, data, new_attempt())
+        replace(path, data, new_attempt())
 
 
 def _predictions(results: Results, name: str) -> bytes:

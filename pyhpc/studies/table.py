@@ -28,7 +28,7 @@ from pyhpc.features.symmetry import CRYSTAL_SYSTEMS, N_SPACE_GROUPS
 from pyhpc.kernels import ValenceMethod
 from pyhpc.models import Target, ordinal, parse_targets
 from pyhpc.shards import Guard, Output, Plan, ShardSize, finish, pack
-from pyhpc.shards.files import digest, file_digest, new_attempt, store, to_json
+from pyhpc.shards.files import digest, file_digest, new_attempt, replace, to_json
 from pyhpc.shards.parquet import encode_table
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def store_table(study: StudyTable, path: Path) -> str:
     data = encode_table(table)
     sha256 = digest(data)
     if not path.exists() or file_digest(path) != sha256:
-        store(path, bytes(data), new_attempt())
+        replace(path, bytes(data), new_attempt())
     return sha256
 
 
