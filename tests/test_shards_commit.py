@@ -197,3 +197,22 @@ def test_manifest_of_another_plan_is_noticed(tmp_path):
     a.output.manifest(0).rename(b.output.manifest(0))
     with pytest.raises(PyhpcError, match="belongs to another plan"):
         run_shard(b.output, 0, b.task, attempt="a")
+
+
+def test_two_finish_at_once(tmp_path, monkeypatch):
+    """The file of the slower one may be swept away before it has its name."""
+    job = make_job(tmp_path, plain_records(40))
+    run_inline(job)
+    expected = result_tree(job.output)
+    write = files.write_new
+
+    def sweep_away(path, data):
+        write(path, data)
+        path.unlink()
+
+    monkeypatch.setattr(files, "write_new", sweep_away)
+    finish(job.output, job.plan)
+    assert result_tree(job.output) == expected
+    job.output.final_manifest.write_text("{}")
+    with pytest.raises(FileNotFoundError):
+        finish(job.output, job.plan)

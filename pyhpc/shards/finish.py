@@ -47,7 +47,13 @@ def finish(output: Output, plan: Plan) -> Manifest:
             f"{plan.records} records went in, but {total['records']} came out",
             f"Call: pyhpc verify --repair {output.path}",
         )
-    replace(output.final_manifest, to_json(total), new_attempt())
+    content = to_json(total)
+    try:
+        replace(output.final_manifest, content, new_attempt())
+    except FileNotFoundError:
+        # Another process finished the run just now, and swept this one's file away.
+        if not output.final_manifest.exists() or output.final_manifest.read_bytes() != content:
+            raise
     for path in strays(output, done):
         path.unlink(missing_ok=True)
     for folder in (output.parts, output.ledger, output.manifests):
