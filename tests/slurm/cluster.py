@@ -18,6 +18,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SEARCH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
@@ -76,6 +77,8 @@ class SlurmCluster:
         self._max_array_size = max_array_size
         self._ports = []
         self._processes = {}
+        # A child is tied to the thread that starts it, and tests act in threads that end.
+        self._starter = ThreadPoolExecutor(1)
         # Without cgroups SLURM loses track of processes that leave their session.
         self._cgroups = Path("/sys/fs/cgroup/freezer").is_dir() and os.geteuid() == 0
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))}
@@ -121,10 +124,14 @@ class SlurmCluster:
                 self.cancel_all()
         for name in [*self.nodes, "slurmctld", "munged"]:
             self._end(name, signal.SIGTERM)
+        self._starter.shutdown()
         self._remove_cgroups()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _spawn(self, name, *command):
+        self._starter.submit(self._spawn_here, name, *command).result()
+
+    def _spawn_here(self, name, *command):
         # Should this process be killed, its daemons follow.
         tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         with (self.root / f"log/{name}.out").open("ab") as out:
@@ -291,7 +298,10 @@ MaxTime=INFINITE DefaultTime=10
 
     def cancel_all(self):
         """Cancel all jobs and wait until they are gone."""
-        self.run("scancel", "--full", "--user", getpass.getuser(), check=False)
+        mine = ("--user", getpass.getuser())
+        self.run("scancel", "--full", *mine, check=False)
+        # Who would take his time is helped.
+        self.run("scancel", "--full", "--signal=KILL", *mine, check=False)
         wait_for(lambda: not self.jobs(), "end of all jobs")
 
     # What befalls clusters
