@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pyhpc.executors import Executor
+    from pyhpc.executors import Executor, Status
 
 
 @click.group("slurm")
@@ -101,8 +101,17 @@ def run_task(job: Job, executor: Executor, interrupts: Interrupts) -> None:
     """Run the share of a task, and say what came of it."""
     run = executor.submit(job)
     interrupts.attach(run)
+    told = False
+
+    def show(status: Status) -> None:
+        nonlocal told
+        progress.show(status)
+        if interrupts.received and not told:
+            told = True
+            click.echo(f"{signal.Signals(interrupts.received).name}: finishing what is begun")
+
     with RunProgress() as progress:
-        status = run.wait(progress.show)
+        status = run.wait(show)
     interrupts.attach(None)
     ended = "all that was left to do is done"
     if interrupts.received:
