@@ -12,6 +12,7 @@ from pyhpc.cli.options import OUTPUT
 from pyhpc.cli.progress import duration
 from pyhpc.cli.summary import outcome_table
 from pyhpc.executors.array import ArrayFolder
+from pyhpc.executors.run_log import LoggedRun, logged_runs
 from pyhpc.shards import Output, Plan, shard_done
 from pyhpc.shards.attempts import total_attempts
 from pyhpc.shards.finish import add_counts
@@ -52,6 +53,9 @@ def status_command(out: Path) -> None:
         )
     if jobs := ArrayFolder.of(output).job_ids():
         console.print(f"Array jobs, in order: {', '.join(jobs)} (squeue -j {','.join(jobs[-2:])})")
+    for run in logged_runs(output).values():
+        if not run.ended:
+            console.print(describe_run(run))
     for index, attempt in sorted(running.items())[:_SHOWN]:
         where = f"job {attempt.job} on {attempt.host}" if attempt.job else attempt.host
         begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(attempt.began))
@@ -68,3 +72,12 @@ def status_command(out: Path) -> None:
     else:
         state = "computed, not closed: call pyhpc featurize again"
     console.print(f"The run is {state}.")
+
+
+def describe_run(run: LoggedRun) -> str:
+    """Say which jobs a run has that has not ended; if its process was killed, they end soon."""
+    queued = [job for job, state in run.jobs.items() if state == "submitted"]
+    gone = len(run.jobs) - len(queued)
+    line = f"Run --on {run.executor} by process {run.pid} on {run.host}"
+    line += f", jobs {', '.join(queued)} (squeue -j {','.join(queued)})" if queued else ", no jobs"
+    return f"{line}, {gone} ended before" if gone else line
