@@ -1,7 +1,8 @@
 """A task without chemistry: what a record's text says is what happens.
 
 Of the words of a text, ``degraded`` and ``bad`` end the record so, ``raise`` raises, ``crash``,
-``hang``, ``sleep`` and ``hog`` kill the process, ``sleep:S`` takes S seconds; others do nothing.
+``hang``, ``sleep`` and ``hog`` kill the process, ``sleep:S`` takes S seconds, ``gate`` waits for
+the file that the environment variable ``PYHPC_TEST_GATE`` names; others do nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -80,10 +82,20 @@ def _obey(word):
             pass
     elif word == "sleep":
         time.sleep(1e6)
+    elif word == "gate":
+        _wait_at_gate()
     elif word == "hog":
         hoard = []
         while True:
             hoard.append(b"x" * 2**26)
+
+
+def _wait_at_gate():
+    deadline = time.monotonic() + 240
+    while not Path(os.environ["PYHPC_TEST_GATE"]).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError("nobody opens the gate")
+        time.sleep(0.02)
 
 
 def record(name, text, **fields):

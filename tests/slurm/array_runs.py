@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
+
+import pytest
 
 from pyhpc.executors import Site
 from pyhpc.executors.array import ArrayExecutor, ArrayFolder
 from pyhpc.shards import verify
-from tests.shard_jobs import attempts_by_shard, make_job, result_tree, run_inline
+from tests.fake_task import plain_records, record
+from tests.shard_jobs import make_job, result_tree, run_inline
 from tests.slurm.cluster import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -46,26 +48,19 @@ def check(job, undisturbed):
     assert verify(job.output) == []
 
 
+def gated_records(shards, *, per_shard=5, gates=(2, 3)):
+    """Records of which one in the midst of some shards waits at the gate."""
+    records = plain_records(shards * per_shard)
+    for shard in gates:
+        k = shard * per_shard + per_shard // 2
+        records[k] = record(records[k].id, records[k].text.decode() + " gate")
+    return records
+
+
 def undisturbed_tree(folder, records, **packing):
+    """Bytes of a run that nothing befalls, with an open gate."""
     job = make_job(folder, records, **packing)
-    run_inline(job)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYHPC_TEST_GATE", str(folder))
+        run_inline(job)
     return result_tree(job.output)
-
-
-def begun_pids(job):
-    """Processes that have begun a shard, by shard, in order of time."""
-    entries = [
-        json.loads(path.read_text().splitlines()[0]) for path in job.output.attempts.glob("*.log")
-    ]
-    return sorted(entries, key=lambda entry: entry["time"])
-
-
-__all__ = [
-    "attempts_by_shard",
-    "begun_pids",
-    "check",
-    "executor",
-    "logs",
-    "undisturbed_tree",
-    "wait_for_end",
-]

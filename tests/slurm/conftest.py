@@ -3,10 +3,48 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
 from tests.slurm.cluster import SlurmCluster, missing_commands
+
+TEST_SECONDS = 400
+"""No test may take longer than this, whatever it waits for."""
+
+
+@pytest.fixture(autouse=True)
+def _deadline():
+    """End a test that hangs; what it waits for is interrupted."""
+
+    def give_up(number, frame):
+        raise TimeoutError(f"the test took more than {TEST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(TEST_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+class Gate:
+    """Holds up records that say ``gate``, in whatever process, until it is opened."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def open(self):
+        """Let all pass, for good."""
+        self.path.touch()
+
+
+@pytest.fixture
+def gate(tmp_path, monkeypatch):
+    """Give a gate that is closed. Jobs learn of it through their environment."""
+    gate = Gate(tmp_path / "gate")
+    monkeypatch.setenv("PYHPC_TEST_GATE", str(gate.path))
+    yield gate
+    gate.open()
 
 
 @pytest.fixture(scope="session")

@@ -10,22 +10,32 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
+import pyarrow.dataset as ds
 import pytest
+import yaml
+from click.testing import CliRunner
 
+from pyhpc.cli.main import cli
 from pyhpc.errors import PyhpcError
 from pyhpc.executors import Site, fleet
+from pyhpc.executors.run_log import logged_runs
 from pyhpc.executors.slurm import SlurmExecutor
-from pyhpc.shards import Output, finish, verify
+from pyhpc.shards import Guard, Output, finish, verify
 from tests.fake_cli import write_source
-from tests.fake_task import plain_records
-from tests.shard_jobs import attempts_by_shard, make_job, result_tree, run_inline
+from tests.fake_task import plain_records, record
+from tests.shard_jobs import attempts_by_shard, make_job, result_tree
+from tests.slurm.array_runs import gated_records, undisturbed_tree
 from tests.slurm.cluster import SECONDS, wait_for
 
 pytestmark = pytest.mark.slurm
 
 ROOT = Path(__file__).parents[2]
 SHARDS = 8
-RECORDS = plain_records(SHARDS * 5, words="sleep:0.2")
+AT = 2
+"""The shard in whose midst something happens."""
+RECORDS = gated_records(SHARDS, gates=[AT])
+PACKING = {"per_shard": 5, "per_batch": 5}
 SITE = Site(interface="lo", memory=2**30, walltime="10")
 
 
@@ -38,29 +48,30 @@ def _environment(slurm, monkeypatch):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    job = small_job(tmp_path_factory.mktemp("undisturbed"))
-    run_inline(job)
-    return result_tree(job.output)
+    return undisturbed_tree(tmp_path_factory.mktemp("undisturbed"), RECORDS, **PACKING)
 
 
-def small_job(root, records=RECORDS, **options):
-    return make_job(root, records, per_shard=5, per_batch=5, **options)
+@pytest.fixture
+def job(tmp_path, gate):
+    return make_job(tmp_path, RECORDS, **PACKING)
 
 
 def run_slurm(job, *, jobs=1, site=SITE, during=None):
     """Run a job, and do something in between in a thread of its own."""
     failures = []
+    run = SlurmExecutor(site, jobs).submit(job)
 
     def act():
         try:
             during()
         except BaseException as error:
             failures.append(error)
+            run.cancel(drain=False)
 
     thread = threading.Thread(target=act)
     if during is not None:
         thread.start()
-    status = SlurmExecutor(site, jobs).submit(job).wait()
+    status = run.wait()
     if during is not None:
         thread.join()
     assert failures == []
@@ -78,36 +89,30 @@ def committed(output):
     return len(list(output.manifests.glob("*.json")))
 
 
-def running(output):
-    """First lines of the logs of the attempts that are being made, or never ended."""
-    found = []
-    for path in output.attempts.glob("*.log"):
-        lines = path.read_text().splitlines()
-        if len(lines) == 1:
-            found.append(json.loads(lines[0]))
-    return found
+def at_gate(output):
+    """Wait until the shard with the gate is being run, and give the process."""
 
+    def look():
+        for path in output.attempts.glob(f"{AT:05d}-*.log"):
+            lines = path.read_text().splitlines()
+            if lines:
+                return json.loads(lines[0])["pid"]
+        return None
 
-def at_work(output, *, done=2):
-    """Wait until some shards are done and another is being run, and give its attempt."""
-    return wait_for(lambda: committed(output) >= done and running(output), "work")[0]
+    return wait_for(look, "work")
 
 
 def submitted(output):
     """Jobs of all runs, in the order of their submission."""
-    lines = [
-        line for path in output.attempts.glob("run-*") for line in path.read_text().splitlines()
-    ]
-    entries = [json.loads(line) for line in lines]
-    return [entry["job"] for entry in entries if entry.get("state") == "submitted"]
+    return [job for run in logged_runs(output).values() for job in run.jobs]
 
 
 def no_jobs(slurm):
     return wait_for(lambda: not slurm.jobs(), "end of the jobs")
 
 
-def test_undisturbed(tmp_path, undisturbed, slurm):
-    job = small_job(tmp_path)
+def test_undisturbed(job, gate, undisturbed, slurm):
+    gate.open()
     run_slurm(job, jobs=2)
     assert result_tree(job.output) == undisturbed
     assert begun(job.output) == SHARDS
@@ -115,47 +120,59 @@ def test_undisturbed(tmp_path, undisturbed, slurm):
     assert no_jobs(slurm)
 
 
-def test_worker_killed(tmp_path, undisturbed):
+def test_worker_killed(job, gate, undisturbed):
     """The nanny replaces the worker within its job."""
-    job = small_job(tmp_path)
-    run_slurm(job, during=lambda: os.kill(at_work(job.output)["pid"], signal.SIGKILL))
+
+    def kill():
+        os.kill(at_gate(job.output), signal.SIGKILL)
+        gate.open()
+
+    run_slurm(job, during=kill)
     assert result_tree(job.output) == undisturbed
     assert begun(job.output) == SHARDS + 1
     assert len(submitted(job.output)) == 1
 
 
-def test_worker_job_cancelled(tmp_path, undisturbed, slurm):
-    job = small_job(tmp_path)
+@pytest.mark.parametrize("how", ["cancelled", "killed"])
+def test_worker_job_ended(job, gate, undisturbed, slurm, how):
+    """By its user, who lets it take leave, or by SIGKILL to all of it, as at its time limit."""
 
-    def cancel():
-        at_work(job.output)
-        slurm.run("scancel", submitted(job.output)[0])
+    def end():
+        pid = at_gate(job.output)
+        options = [] if how == "cancelled" else ["--full", "--signal=KILL"]
+        slurm.run("scancel", *options, submitted(job.output)[0])
+        wait_for(lambda: not psutil.pid_exists(pid), "end of the worker")
+        gate.open()
 
-    run_slurm(job, during=cancel)
+    run_slurm(job, during=end)
     assert result_tree(job.output) == undisturbed
-    # A worker that is told to go may still finish its shard.
-    assert begun(job.output) <= SHARDS + 1
+    assert begun(job.output) == SHARDS + 1
     assert len(submitted(job.output)) == 2
 
 
-def test_lifetime_reached(tmp_path, undisturbed, monkeypatch):
+def test_lifetime_reached(job, gate, undisturbed, monkeypatch):
     """Workers leave ahead of the time limit, between shards: nothing is lost."""
-    monkeypatch.setattr("pyhpc.executors.slurm.lifetimes", lambda walltime: (5, 0))
-    job = small_job(tmp_path)
-    run_slurm(job)
+    monkeypatch.setattr("pyhpc.executors.slurm.lifetimes", lambda walltime: (3, 0))
+
+    def outlive():
+        at_gate(job.output)
+        logs = job.output.attempts / "jobs"
+        said = "worker-lifetime-reached"
+        wait_for(lambda: any(said in log.read_text() for log in logs.glob("*.log")), said)
+        gate.open()
+
+    run_slurm(job, during=outlive)
     assert result_tree(job.output) == undisturbed
     assert begun(job.output) == SHARDS
     assert len(submitted(job.output)) >= 2
 
 
-def test_node_goes_down(tmp_path, undisturbed, slurm):
+def test_node_goes_down(job, gate, undisturbed, slurm):
     """The job starts again elsewhere, while its old processes live on."""
-    records = plain_records(SHARDS * 5, words="sleep:0.6")
-    job, plain = small_job(tmp_path / "a", records), small_job(tmp_path / "b", records)
     restarts = []
 
     def go_down():
-        at_work(job.output, done=1)
+        at_gate(job.output)
         (number,) = slurm.jobs()
         node = slurm.job(number)["NodeList"]
         slurm.kill_slurmd(node)
@@ -163,27 +180,45 @@ def test_node_goes_down(tmp_path, undisturbed, slurm):
         slurm.start_now(number)
         wait_for(lambda: slurm.job(number)["JobState"] == "RUNNING", "second start")
         restarts.append(slurm.job(number)["Restarts"])
+        gate.open()
 
     run_slurm(job, during=go_down)
-    run_inline(plain)
-    assert result_tree(job.output) == result_tree(plain.output)
+    assert result_tree(job.output) == undisturbed
     assert restarts == ["1"]
     assert begun(job.output) <= SHARDS + 1
     assert len(submitted(job.output)) == 1
 
 
-def test_controller_restarted(tmp_path, undisturbed, slurm):
-    job = small_job(tmp_path)
-
+def test_controller_restarted(job, gate, undisturbed, slurm):
     def restart():
-        worker = at_work(job.output)
+        pid = at_gate(job.output)
         slurm.restart_slurmctld(seconds_down=1)
-        os.kill(worker["pid"], signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
+        gate.open()
 
     run_slurm(job, during=restart)
     assert result_tree(job.output) == undisturbed
-    assert begun(job.output) <= SHARDS + 1
+    assert begun(job.output) == SHARDS + 1
     assert len(submitted(job.output)) == 1
+
+
+def test_records_that_crash_hang_or_hog(tmp_path):
+    kinds = {2: "crash", 12: "hang", 20: "hog"}
+    records = plain_records(24)
+    for k, word in kinds.items():
+        records[k] = record(f"guilty-{word}", word)
+    guard = Guard(record_seconds=3.0, record_bytes=300 * 2**20)
+    job = make_job(tmp_path, records, guard=guard, per_shard=8, per_batch=8)
+    status = run_slurm(job, jobs=2)
+    table = ds.dataset(job.output.ledger).to_table().to_pylist()
+    codes = {row["id"]: row["reasons"][0]["code"] for row in table if row["id"].startswith("guil")}
+    assert codes == {
+        "guilty-crash": "worker_crash",
+        "guilty-hang": "worker_timeout",
+        "guilty-hog": "worker_memory",
+    }
+    assert sum(row["outcome"] == "quarantined" for row in table) == 3 + 1
+    assert begun(job.output) == 3 + status.lost
 
 
 # Runs of the command line, which can be killed
@@ -194,13 +229,13 @@ def start(tmp_path, slurm):
     source = write_source(tmp_path / "source", RECORDS)
     processes = []
 
-    def start(*options):
+    def start(*options, environment=None):
         command = [sys.executable, "-m", "tests.fake_cli", "featurize", str(source), *options]
         command += ["--out", str(tmp_path / "out"), "--records-per-shard", "5"]
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | {"PYTHONWARNINGS": "ignore"},
+            env=os.environ | {"PYTHONWARNINGS": "ignore"} | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -228,24 +263,52 @@ def ends_well(process):
 
 
 @pytest.mark.parametrize("order", ["slurm-local", "local-slurm"])
-def test_driver_killed_and_another_executor_takes_over(tmp_path, slurm, start, on_slurm, order):
+def test_driver_killed_and_another_executor_takes_over(
+    tmp_path, slurm, gate, start, on_slurm, order
+):
     options = {"slurm": on_slurm, "local": ("--on", "local", "--workers", "1")}
     first, second = (options[name] for name in order.split("-"))
     output = Output(tmp_path / "out")
     process = start(*first)
-    at_work(output)
+    at_gate(output)
+    if first is on_slurm:
+        assert_status_shows(output, process, slurm)
     process.kill()
     process.communicate()
     # No orphan jobs: workers end as they lose their scheduler.
     assert no_jobs(slurm)
-    done = committed(output)
-    assert 2 <= done < SHARDS
+    assert committed(output) == AT
+    gate.open()
     ends_well(start(*second))
     assert verify(output) == []
-    assert begun(output) <= SHARDS + 2
+    assert begun(output) == SHARDS + 1
     # The plan says where the sources are, so the bytes are compared with a run of them.
-    expected = run_again(tmp_path, start)
-    assert result_tree(output) == expected
+    assert result_tree(output) == run_again(tmp_path, start)
+
+
+def assert_status_shows(output, process, slurm):
+    (number,) = slurm.jobs()
+    shown = CliRunner().invoke(cli, ["status", str(output.path)]).output
+    assert f"by process {process.pid} on " in shown
+    assert f"jobs {number} (squeue -j {number})" in shown
+    assert f"shard {AT}: " in shown
+
+
+def test_two_drivers(tmp_path, gate, start, on_slurm):
+    output = Output(tmp_path / "out")
+    processes = [start(*on_slurm), start(*on_slurm)]
+
+    def both_at_gate():
+        return len(list(output.attempts.glob(f"{AT:05d}-*.log"))) == 2
+
+    wait_for(both_at_gate, "work of both")
+    gate.open()
+    for process in processes:
+        ends_well(process)
+    assert verify(output) == []
+    # Each may be at a shard while the other is, but what is committed is not begun again.
+    assert begun(output) <= 2 * SHARDS
+    assert result_tree(output) == run_again(tmp_path, start)
 
 
 def run_again(tmp_path, start):
@@ -261,8 +324,7 @@ def run_again(tmp_path, start):
 # What is wrong from the start
 
 
-def test_jobs_that_never_get_to_work(tmp_path, slurm):
-    job = small_job(tmp_path)
+def test_jobs_that_never_get_to_work(job, slurm):
     site = SITE.override(prologue=("echo no such module here; exit 3",))
     with pytest.raises(PyhpcError, match="3 jobs in a row ended") as caught:
         SlurmExecutor(site, 1).submit(job).wait()
@@ -272,8 +334,24 @@ def test_jobs_that_never_get_to_work(tmp_path, slurm):
     assert no_jobs(slurm)
 
 
-def test_refused_job(tmp_path, slurm):
-    job = small_job(tmp_path)
+def test_refused_job(job, slurm):
     with pytest.raises(PyhpcError, match=r"SLURM refused the job: .*invalid partition"):
         SlurmExecutor(SITE.override(partition="none"), 1).submit(job).wait()
     assert no_jobs(slurm)
+
+
+def test_users_own_configuration_of_dask(tmp_path, slurm, gate, start):
+    """What neither options nor profile say is taken from the user's jobqueue.yaml."""
+    own = {"cores": 1, "memory": "1GB", "walltime": "0:07:00", "interface": "lo"}
+    own["job-extra-directives"] = ["--comment=from-yaml"]
+    folder = tmp_path / "dask"
+    folder.mkdir()
+    (folder / "jobqueue.yaml").write_text(yaml.safe_dump({"jobqueue": {"slurm": own}}))
+    process = start("--on", "slurm", "--jobs", "1", environment={"DASK_CONFIG": str(folder)})
+    at_gate(Output(tmp_path / "out"))
+    (number,) = slurm.jobs()
+    shown = slurm.job(number)
+    assert shown["Comment"] == "from-yaml"
+    assert shown["TimeLimit"] == "00:07:00"
+    gate.open()
+    ends_well(process)
