@@ -100,6 +100,9 @@ def test_the_leak_shows(finished):
     report = (out / "report.md").read_text()
     assert "knows_bounds: tells bounds from measurements" in report
     assert "| published |" in report
+    clean = metrics_of(out)["published_no_leak"]["splits"]["random"]["r2"]["value"]
+    row = next(line for line in report.splitlines() if line.startswith("| published |"))
+    assert f"| {clean:.3f} [" in row
     assert "As it should be" in report
 
 

@@ -49,7 +49,7 @@ def parity(
     inside = np.zeros(len(prediction), dtype=np.bool_) if gate is None else gate > 0
     for chosen, colour, name in (
         (~inside, BLUE, "baseline" if gate is not None else "measured"),
-        (inside, ORANGE, "specialist"),
+        (inside, ORANGE, "with the specialist"),
     ):
         exact = chosen & ~target.censored
         if exact.any():

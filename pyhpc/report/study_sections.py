@@ -15,10 +15,11 @@ from pyhpc.studies.fitting import SEPARATOR
 from pyhpc.studies.judge import LEVEL, half_widths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pyhpc.models.comparison import Comparison
     from pyhpc.models.leaks import Leak
+    from pyhpc.studies.fits import Variant
     from pyhpc.studies.judge import Intervals
     from pyhpc.studies.results import Results
 
@@ -117,24 +118,29 @@ def published_section(results: Results, key: str, title: str) -> Section:
         if experiment.section != key or not experiment.published or _is_clean(variant.name):
             continue
         scored = results.scored[variant.name]
-        ours = scored[experiment.splits[0]].scores
+        split = experiment.splits[0]
+        ours = scored[split].scores
         row = [variant.name]
         for metric in ("r2", "rmse", "mae"):
             row += [
                 number(experiment.published.get(metric, np.nan), 4),
                 interval(ours[metric], 4) if metric == "r2" else number(ours[metric].value, 4),
             ]
+        clean = results.scored.get(variant.name + WITHOUT_LEAK)
+        row.append(interval(clean[split].scores["r2"]) if clean else "")
         test = scored["test"].scores if "test" in scored else None
         row += [interval(test["r2"]), number(test["mae"].value)] if test else ["", ""]
         rows.append(row)
+    chosen = (v for v in results.variants if v.experiment.section == key)
     return Section(
         key,
         title,
         text=[
             "Features, folds and target as published, the columns that only structures give "
-            "filled with zeros where there is none. The parameters of the published trees are "
-            "not known; one plausible set was taken for all, and not tuned."
+            "filled with zeros where there is none. Honest is the same without the column that "
+            "knows the target."
         ],
+        points=_notes(chosen),
         tables=[
             Table(
                 [
@@ -145,6 +151,7 @@ def published_section(results: Results, key: str, title: str) -> Section:
                     "RMSE here",
                     "MAE published",
                     "MAE here",
+                    "R2 honest [95%]",
                     "test R2 [95%]",
                     "test MAE",
                 ],
@@ -238,7 +245,6 @@ def scores_section(results: Results, key: str, title: str) -> Section:
         tables.append(
             Table(["experiment", *labels.values()], rows, f"{words}; * marks the best of a column")
         )
-    notes = [f"{v.name}: {v.experiment.note}" for v in chosen if v.experiment.note]
     scores = {
         v.name: {s: results.scored[v.name][s].scores["r2"] for s in results.scored[v.name]}
         for v in chosen
@@ -255,7 +261,7 @@ def scores_section(results: Results, key: str, title: str) -> Section:
                 else "."
             )
         ],
-        points=notes,
+        points=_notes(chosen),
         tables=tables,
         figures=[
             Figure(
@@ -608,6 +614,14 @@ def _shown(name: str) -> str:
     """Name of a feature as a figure has it: the means of elements' properties have numbers only."""
     number = name.removeprefix("magpie_emb_")
     return f"mean {list(PROPERTIES)[int(number)]}" if number != name else name
+
+
+def _notes(variants: Iterable[Variant]) -> list[str]:
+    return [
+        f"{v.name}: {v.experiment.note}"
+        for v in variants
+        if v.experiment.note and not _is_clean(v.name)
+    ]
 
 
 def _is_clean(name: str) -> bool:
