@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from pyhpc.cli.interrupts import Interrupted, Interrupts
@@ -145,7 +144,7 @@ def _show_plan(prepared: Prepared, missing: dict[str, float], cores: int) -> Non
 
 
 def _show_scores(results: Results) -> None:
-    console = Console(highlight=False)
+    console = wide_console()
     target = results.prepared.job.target.label
     table = Table(title=f"{target}: R2 [95%], MAE", title_justify="left")
     splits = dict.fromkeys(split for scored in results.scored.values() for split in scored)
