@@ -304,7 +304,10 @@ impl BlockVisitor for SiteSum<'_> {
                         counts[k] = weight * bond.counts;
                         estimated[k] = weight * bond.estimated;
                     }
-                    let valences = simd::exp(&exponents);
+                    let mut valences = [0.0; LANES];
+                    for k in 0..LANES {
+                        valences[k] = simd::exp(exponents[k]);
+                    }
                     for k in 0..LANES {
                         self.sums[k] += counts[k] * valences[k];
                         self.estimated[k] += estimated[k] * valences[k];

@@ -1,5 +1,5 @@
-//! The screened interaction of several pairs at once, free of branches so that the compiler
-//! vectorises it.
+//! The screened interaction of a pair, free of branches so that the compiler vectorises loops over
+//! pairs.
 //!
 //! `erfc(x) = exp(-x^2) P(t) / (1 + 2 x)` with `t = (x - 3.75) / (x + 3.75)`, the form of Shepherd
 //! and Laframboise, Math. Comp. 36, 249 (1981), doi:10.1090/S0025-5718-1981-0595058-X. The
@@ -37,59 +37,34 @@ const SCALED_ERFC: [f64; 23] = [
     -2.337_706_312_522_679e-9,
 ];
 
-/// `erfc(alpha r) / r` for each squared distance `r^2 > 0`, with a relative error below
+/// `erfc(alpha r) / r` for the squared distance `r^2 > 0`, with a relative error below
 /// `1e-15 + 3e-16 (alpha r)^2`.
 #[inline(always)]
-pub(super) fn screened<const N: usize>(alpha: f64, squared: &[f64; N]) -> [f64; N] {
-    let mut inside = [0.0; N];
-    let mut exponents = [0.0; N];
-    let mut t = [0.0; N];
-    let mut factors = [0.0; N];
-    for k in 0..N {
-        let x = alpha * squared[k].sqrt();
-        let clipped = if x < LARGEST { x } else { LARGEST };
-        inside[k] = if x < LARGEST { alpha } else { 0.0 };
-        exponents[k] = -clipped * clipped;
-        // One division for both denominators.
-        let (one, other) = (clipped + 3.75, clipped * (1.0 + 2.0 * clipped));
-        let inverse = 1.0 / (one * other);
-        t[k] = (clipped - 3.75) * (inverse * other);
-        factors[k] = inverse * one;
-    }
-    let gauss = exp(&exponents);
-    let scaled = polynomial(&SCALED_ERFC, &t);
-    let mut values = [0.0; N];
-    for k in 0..N {
-        values[k] = inside[k] * gauss[k] * scaled[k] * factors[k];
-    }
-    values
+pub(super) fn screened(alpha: f64, squared: f64) -> f64 {
+    let x = alpha * squared.sqrt();
+    let clipped = if x < LARGEST { x } else { LARGEST };
+    let inside = if x < LARGEST { alpha } else { 0.0 };
+    // One division for both denominators.
+    let (one, other) = (clipped + 3.75, clipped * (1.0 + 2.0 * clipped));
+    let inverse = 1.0 / (one * other);
+    let t = (clipped - 3.75) * (inverse * other);
+    let gauss = exp(-clipped * clipped);
+    inside * gauss * polynomial(&SCALED_ERFC, t) * (inverse * one)
 }
 
 /// A polynomial, lowest power first, by Horner's rule for the even and the odd powers: half as many
-/// steps wait for one another. The inner loops are over the arguments, so that they vectorise.
+/// steps wait for one another.
 #[inline(always)]
-fn polynomial<const N: usize>(coefficients: &[f64], x: &[f64; N]) -> [f64; N] {
-    let mut squared = [0.0; N];
-    for k in 0..N {
-        squared[k] = x[k] * x[k];
-    }
-    let mut even = [0.0; N];
-    let mut odd = [0.0; N];
+fn polynomial(coefficients: &[f64], x: f64) -> f64 {
+    let squared = x * x;
+    let (mut even, mut odd) = (0.0, 0.0);
     for pair in coefficients.chunks(2).rev() {
-        for k in 0..N {
-            even[k] = even[k] * squared[k] + pair[0];
-        }
+        even = even * squared + pair[0];
         if let [_, c] = pair {
-            for k in 0..N {
-                odd[k] = odd[k] * squared[k] + c;
-            }
+            odd = odd * squared + c;
         }
     }
-    let mut values = [0.0; N];
-    for k in 0..N {
-        values[k] = even[k] + x[k] * odd[k];
-    }
-    values
+    even + x * odd
 }
 
 #[cfg(test)]
@@ -99,7 +74,7 @@ mod tests {
     /// `erfc(x)` from the screened interaction at `r = x / alpha`.
     fn erfc(x: f64, alpha: f64) -> f64 {
         let r = x / alpha;
-        screened(alpha, &[r * r])[0] * r
+        screened(alpha, r * r) * r
     }
 
     #[test]
@@ -116,7 +91,8 @@ mod tests {
 
     #[test]
     fn decreases_and_vanishes_beyond_its_range() {
-        let beyond = screened(1.0, &[LARGEST * LARGEST, 1e300, f64::INFINITY]);
+        let beyond =
+            [LARGEST * LARGEST, 1e300, f64::INFINITY].map(|squared| screened(1.0, squared));
         assert_eq!(beyond, [0.0; 3]);
         let values: Vec<f64> = (1..2600).map(|k| erfc(1e-2 * f64::from(k), 1.0)).collect();
         assert!(

@@ -596,6 +596,8 @@ impl Work for Convolve<'_> {
         let scale = 1.0 / (4.0 * mesh.alpha * mesh.alpha);
         let limit = mesh.k_cut * mesh.k_cut;
         let mut total = WaveSums::default();
+        let mut squares = vec![0.0; axis_x.waves.len()];
+        let mut gauss = squares.clone();
         for (z, column) in waves.chunks_mut(axis_x.n).enumerate() {
             let mut origin = [0.0; 3];
             for k in 0..3 {
@@ -609,37 +611,25 @@ impl Work for Convolve<'_> {
                 continue;
             }
             let across = join(axis_y.errors[y], axis_z.errors[z]);
+            let along = axis_x.waves.iter().zip(&mut squares).zip(&mut gauss);
+            for ((wave, square), gauss) in along {
+                let wave = squared + wave * (linear + wave * quadratic);
+                // What is outside of the sphere weighs nothing.
+                let is_inside = wave <= limit && wave > 0.0;
+                *square = if is_inside { wave } else { f64::INFINITY };
+                *gauss = exp(-wave * scale);
+            }
             let mut sums = [[0.0; LANES]; 3];
             for (block, values) in column.chunks_mut(LANES).enumerate() {
                 let range = block * LANES..(block + 1) * LANES;
-                let (waves, weights) =
-                    (&axis_x.waves[range.clone()], &axis_x.weights[range.clone()]);
+                let (squares, gauss) = (&squares[range.clone()], &gauss[range.clone()]);
+                let weights = &axis_x.weights[range.clone()];
                 let errors = &axis_x.errors[range];
-                let mut is_inside = [false; LANES];
-                let mut inside = [0.0; LANES];
-                let mut squares = [0.0; LANES];
-                let mut exponents = [0.0; LANES];
-                for x in 0..LANES {
-                    let wave = squared + waves[x] * (linear + waves[x] * quadratic);
-                    is_inside[x] = wave <= limit && wave > 0.0;
-                    inside[x] = if is_inside[x] {
-                        weight * weights[x]
-                    } else {
-                        0.0
-                    };
-                    squares[x] = if is_inside[x] { wave } else { limit };
-                    exponents[x] = -squares[x] * scale;
-                }
-                let gauss = exp(&exponents);
                 let mut factors = [0.0; LANES];
                 for x in 0..LANES {
-                    factors[x] = inside[x] * gauss[x] / squares[x];
+                    let wave = gauss[x] / squares[x];
                     let error = join(across, errors[x]);
-                    let wave = if is_inside[x] {
-                        gauss[x] / squares[x]
-                    } else {
-                        0.0
-                    };
+                    factors[x] = weight * weights[x] * wave;
                     sums[0][x] += wave * join(error, error);
                     sums[2][x] += factors[x];
                 }

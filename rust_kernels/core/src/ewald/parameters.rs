@@ -409,7 +409,7 @@ mod tests {
                 let real = 0.5
                     * COULOMB_CONSTANT
                     * brutal_tail(&rows, &[0.0; 3], r_cut, |r| {
-                        super::super::erfc::screened(alpha, &[r * r])[0]
+                        super::super::erfc::screened(alpha, r * r)
                     });
                 let k_cut = 2.0 * alpha * reach;
                 let waves = lattice.reciprocal().map(|row| row.map(|x| 2.0 * PI * x));

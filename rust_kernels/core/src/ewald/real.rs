@@ -1,7 +1,6 @@
 //! Real-space part: screened pairs from the neighbour grid, a block at a time.
 
-use super::erfc::screened;
-use super::{LANES, Lanes};
+use super::{LANES, Lanes, erfc};
 use crate::error::CrystalError;
 use crate::neighbors::{Block, BlockVisitor, NeighborGrid};
 
@@ -60,11 +59,13 @@ impl BlockVisitor for Sum<'_> {
     #[inline(always)]
     fn visit(&mut self, block: &Block<'_>) {
         for (squared, slots) in block.squared().iter().zip(block.slots()) {
-            let mut charges = [0.0; LANES];
+            let (mut charges, mut screened) = ([0.0; LANES], [0.0; LANES]);
+            for x in 0..LANES {
+                screened[x] = erfc::screened(self.alpha, squared[x]);
+            }
             for x in 0..LANES {
                 charges[x] = self.charges[slots[x] as usize];
             }
-            let screened = screened(self.alpha, squared);
             for x in 0..LANES {
                 // What has no charge may be at the place of the site.
                 let is_charged = charges[x] != 0.0;

@@ -142,19 +142,13 @@ impl Waves {
         let scale = 1.0 / (4.0 * self.alpha * self.alpha);
         let mut weights = [[0.0; LANES]; 2];
         for (side, sign) in [(0, 1.0), (1, -1.0)] {
-            let mut waves: Lanes = [0.0; LANES];
-            let mut inside: Lanes = [0.0; LANES];
-            let mut exponents: Lanes = [0.0; LANES];
-            for x in 0..LANES {
+            // One loop, which is vectorised: several would be unrolled before.
+            for (x, weight) in weights[side].iter_mut().enumerate() {
                 let l = sign * (first + x) as f64;
                 let wave = squared + l * (linear + l * quadratic);
-                inside[x] = if wave <= limit { self.prefactor } else { 0.0 };
-                waves[x] = if wave <= limit { wave } else { limit };
-                exponents[x] = -waves[x] * scale;
-            }
-            let gauss = exp(&exponents);
-            for x in 0..LANES {
-                weights[side][x] = inside[x] * gauss[x] / waves[x];
+                let inside = if wave <= limit { self.prefactor } else { 0.0 };
+                let wave = if wave <= limit { wave } else { limit };
+                *weight = inside * exp(-wave * scale) / wave;
             }
         }
         if first == 0 {
