@@ -37,10 +37,33 @@ const SCALED_ERFC: [f64; 23] = [
     -2.337_706_312_522_679e-9,
 ];
 
+/// The same for `x` in 0..[`SHORT_REACH`], with a relative error below 1.05e-11.
+const SHORT_SCALED_ERFC: [f64; 13] = [
+    1.237_512_630_830_660_3,
+    -1.402_405_983_315_329_3e-1,
+    3.585_418_401_200_096_5e-3,
+    8.227_671_295_002_316e-2,
+    -1.088_041_624_700_238_5e-1,
+    9.230_464_892_259_77e-2,
+    -5.868_731_899_975_284_5e-2,
+    2.837_371_380_306_495_7e-2,
+    -9.779_280_562_667_325e-3,
+    1.577_102_125_786_025_8e-3,
+    -4.736_035_228_607_201e-5,
+    -6.286_153_756_405_743e-4,
+    -1.169_627_459_237_002_3e-4,
+];
+
+/// Largest `alpha r` of the short expression.
+pub(super) const SHORT_REACH: f64 = 6.0;
+
+/// Largest relative error of the short expression.
+pub(super) const SHORT_ERROR: f64 = 1.1e-11;
+
 /// `erfc(alpha r) / r` for the squared distance `r^2 > 0`, with a relative error below
-/// `1e-15 + 3e-16 (alpha r)^2`.
+/// `1e-15 + 3e-16 (alpha r)^2`, or [`SHORT_ERROR`] if it is `SHORT`; 0 for an infinite distance.
 #[inline(always)]
-pub(super) fn screened(alpha: f64, squared: f64) -> f64 {
+pub(super) fn screened<const SHORT: bool>(alpha: f64, squared: f64) -> f64 {
     let x = alpha * squared.sqrt();
     let clipped = if x < LARGEST { x } else { LARGEST };
     let inside = if x < LARGEST { alpha } else { 0.0 };
@@ -49,7 +72,12 @@ pub(super) fn screened(alpha: f64, squared: f64) -> f64 {
     let inverse = 1.0 / (one * other);
     let t = (clipped - 3.75) * (inverse * other);
     let gauss = exp(-clipped * clipped);
-    inside * gauss * polynomial(&SCALED_ERFC, t) * (inverse * one)
+    let scaled = if SHORT {
+        polynomial(&SHORT_SCALED_ERFC, t)
+    } else {
+        polynomial(&SCALED_ERFC, t)
+    };
+    inside * gauss * scaled * (inverse * one)
 }
 
 /// A polynomial, lowest power first, by Horner's rule for the even and the odd powers: half as many
@@ -74,7 +102,7 @@ mod tests {
     /// `erfc(x)` from the screened interaction at `r = x / alpha`.
     fn erfc(x: f64, alpha: f64) -> f64 {
         let r = x / alpha;
-        screened(alpha, r * r) * r
+        screened::<false>(alpha, r * r) * r
     }
 
     #[test]
@@ -90,9 +118,21 @@ mod tests {
     }
 
     #[test]
+    fn the_short_expression_has_the_error_that_is_stated() {
+        for k in 0..=60_000 {
+            let x = 1e-4 * f64::from(k) + 1e-9;
+            let squared = x * x;
+            let exact = screened::<false>(1.0, squared);
+            let error = (screened::<true>(1.0, squared) / exact - 1.0).abs();
+            assert!(error < SHORT_ERROR, "erfc({x}) is off by {error:.1e}");
+        }
+        assert_eq!(screened::<true>(1.0, f64::INFINITY), 0.0);
+    }
+
+    #[test]
     fn decreases_and_vanishes_beyond_its_range() {
-        let beyond =
-            [LARGEST * LARGEST, 1e300, f64::INFINITY].map(|squared| screened(1.0, squared));
+        let beyond = [LARGEST * LARGEST, 1e300, f64::INFINITY]
+            .map(|squared| screened::<false>(1.0, squared));
         assert_eq!(beyond, [0.0; 3]);
         let values: Vec<f64> = (1..2600).map(|k| erfc(1e-2 * f64::from(k), 1.0)).collect();
         assert!(

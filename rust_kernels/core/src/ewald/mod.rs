@@ -134,7 +134,7 @@ fn crystal_energies(
     let grid = NeighborGrid::new(crystal, parameters.r_cut);
     let by_slot = grid.by_slot(|site| charges[site]);
     let real = map_sites(targets.len(), crystal.is_large(), |target| {
-        real::potential(&grid, &by_slot, targets[target], alpha)
+        real::potential(&grid, &by_slot, targets[target], &parameters)
     });
     let real = real.into_iter().collect::<Result<Vec<Potential>, _>>()?;
     drop(grid);
@@ -165,13 +165,19 @@ fn crystal_energies(
     let background = -PI * net_charge / (crystal.lattice.volume() * alpha * alpha);
     let mut parts = vec![[0.0; 4]; n];
     let mut rounding = 0.0_f64;
+    let short_error = if parameters.short {
+        erfc::SHORT_ERROR
+    } else {
+        0.0
+    };
     for (&site, (real, reciprocal)) in targets.iter().zip(real.iter().zip(&reciprocal)) {
         let charge = charges[site];
         let half = 0.5 * COULOMB_CONSTANT * charge;
         let own = self_factor * charge;
         parts[site] = [real.value, reciprocal.value, own, background].map(|phi| half * phi);
         let magnitude = real.magnitude + reciprocal.magnitude + own.abs() + background.abs();
-        rounding = rounding.max(ROUNDING * f64::EPSILON * half.abs() * magnitude);
+        let error = ROUNDING * f64::EPSILON * magnitude + short_error * real.magnitude;
+        rounding = rounding.max(half.abs() * error);
     }
     for site in others {
         parts[site] = parts[stands_for[site]];

@@ -13,7 +13,7 @@
 
 use std::f64::consts::PI;
 
-use super::{COULOMB_CONSTANT, Method, mesh};
+use super::{COULOMB_CONSTANT, Method, erfc, mesh};
 use crate::error::CrystalError;
 use crate::lattice::{Lattice, Vec3, cross, norm};
 
@@ -28,6 +28,11 @@ const MESH_SITE: f64 = 2500.0;
 
 /// Sums that take less, in nanoseconds, are not worth the choice of a mesh.
 const WORTH_A_MESH: f64 = 5e6;
+
+/// Accuracies from this on are met with the short expression of the screened interaction,
+const SHORT_FROM: f64 = 1e-8;
+/// for which this share of the error is set aside.
+const SHORT_SHARE: f64 = 0.05;
 
 /// Cutoffs in angstrom that are tried with a mesh, from the first up to the last by this ratio.
 const MESH_CUTOFFS: [f64; 3] = [3.0, 40.0, 1.1];
@@ -80,6 +85,8 @@ pub(super) struct Parameters {
     pub r_cut: f64,
     /// Reciprocal cutoff in 1/angstrom (with the factor 2 pi).
     pub k_cut: f64,
+    /// Whether the screened interaction is computed by its short expression.
+    pub short: bool,
     /// Bound in eV on what both cutoffs leave out of any site energy.
     pub truncation: f64,
     /// The mesh that the reciprocal part is computed on, if any.
@@ -117,12 +124,20 @@ impl Parameters {
         alpha: Option<f64>,
         method: Method,
     ) -> Result<Self, CrystalError> {
-        let target = accuracy * charges.energy_scale(basis);
+        // The short expression may take up its share: terms of pairs that add up to 45 times the
+        // energy scale, several times what they do in crystals.
+        let short = accuracy >= SHORT_FROM;
+        let share = if short { 1.0 - SHORT_SHARE } else { 1.0 };
+        let target = share * accuracy * charges.energy_scale(basis);
+        let finish = |chosen: Self| {
+            let short = short && chosen.alpha * chosen.r_cut <= erfc::SHORT_REACH;
+            Self { short, ..chosen }.checked(basis, charges)
+        };
         let direct_alpha = alpha.unwrap_or_else(|| balanced_alpha(basis, charges));
         let direct = Self::direct(basis, charges, target, direct_alpha);
         let is_small = direct.cost < WORTH_A_MESH;
         if method == Method::Direct || method == Method::Auto && is_small {
-            return direct.checked(basis, charges);
+            return finish(direct);
         }
         let with_mesh = |alpha| Self::with_mesh(basis, charges, target, alpha);
         let best = match alpha {
@@ -139,10 +154,8 @@ impl Parameters {
             }
         };
         match best {
-            Some(best) if method == Method::Mesh || best.cost < direct.cost => {
-                best.checked(basis, charges)
-            }
-            _ => direct.checked(basis, charges),
+            Some(best) if method == Method::Mesh || best.cost < direct.cost => finish(best),
+            _ => finish(direct),
         }
     }
 
@@ -189,6 +202,7 @@ impl Parameters {
             alpha,
             r_cut,
             k_cut,
+            short: false,
             truncation: bounds.real(r_cut) + bounds.reciprocal(k_cut),
             mesh: None,
             cost: f64::INFINITY,
@@ -409,7 +423,7 @@ mod tests {
                 let real = 0.5
                     * COULOMB_CONSTANT
                     * brutal_tail(&rows, &[0.0; 3], r_cut, |r| {
-                        super::super::erfc::screened(alpha, r * r)
+                        super::super::erfc::screened::<false>(alpha, r * r)
                     });
                 let k_cut = 2.0 * alpha * reach;
                 let waves = lattice.reciprocal().map(|row| row.map(|x| 2.0 * PI * x));

@@ -1,5 +1,6 @@
 //! Real-space part: screened pairs from the neighbour grid, a block at a time.
 
+use super::parameters::Parameters;
 use super::{LANES, Lanes, erfc};
 use crate::error::CrystalError;
 use crate::neighbors::{Block, BlockVisitor, NeighborGrid};
@@ -22,9 +23,23 @@ pub(super) fn potential(
     grid: &NeighborGrid,
     charges: &[f64],
     site: usize,
+    parameters: &Parameters,
+) -> Result<Potential, CrystalError> {
+    if parameters.short {
+        sum::<true>(grid, charges, site, parameters.alpha)
+    } else {
+        sum::<false>(grid, charges, site, parameters.alpha)
+    }
+}
+
+/// The sum with the short or the accurate expression.
+fn sum<const SHORT: bool>(
+    grid: &NeighborGrid,
+    charges: &[f64],
+    site: usize,
     alpha: f64,
 ) -> Result<Potential, CrystalError> {
-    let mut sum = Sum {
+    let mut sum = Sum::<SHORT> {
         alpha,
         charges,
         values: [0.0; LANES],
@@ -46,7 +61,7 @@ pub(super) fn potential(
 }
 
 /// Sums over the pairs of one site, one for each place in a group.
-struct Sum<'a> {
+struct Sum<'a, const SHORT: bool> {
     alpha: f64,
     charges: &'a [f64],
     values: Lanes,
@@ -55,13 +70,13 @@ struct Sum<'a> {
     nearest: Lanes,
 }
 
-impl BlockVisitor for Sum<'_> {
+impl<const SHORT: bool> BlockVisitor for Sum<'_, SHORT> {
     #[inline(always)]
     fn visit(&mut self, block: &Block<'_>) {
         for (squared, slots) in block.squared().iter().zip(block.slots()) {
             let (mut charges, mut screened) = ([0.0; LANES], [0.0; LANES]);
             for x in 0..LANES {
-                screened[x] = erfc::screened(self.alpha, squared[x]);
+                screened[x] = erfc::screened::<SHORT>(self.alpha, squared[x]);
             }
             for x in 0..LANES {
                 charges[x] = self.charges[slots[x] as usize];
