@@ -1,11 +1,12 @@
-//! The rayon pools that kernels run on, one per number of threads that was asked for.
+//! The rayon pools that kernels run on, one per number of threads that was asked for; a single thread
+//! is the caller's own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 static POOLS: LazyLock<Mutex<HashMap<usize, Arc<ThreadPool>>>> = LazyLock::new(Mutex::default);
 
@@ -30,8 +31,25 @@ pub fn run<T: Send>(
     if threads == 0 {
         return Err(PyValueError::new_err("threads must be at least 1"));
     }
+    if threads == 1 {
+        return SINGLE.with(|single| {
+            let pool = single.as_ref().map_err(|error| no_pool(1, error))?;
+            Ok(py.detach(|| pool.install(work)))
+        });
+    }
     let pool = pool(threads)?;
     Ok(py.detach(|| pool.install(work)))
+}
+
+thread_local! {
+    /// This thread as a pool of its own: a call on one thread is not handed to another one, which
+    /// costs more than a small crystal does.
+    static SINGLE: Result<ThreadPool, ThreadPoolBuildError> =
+        ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
+}
+
+fn no_pool(threads: usize, error: &ThreadPoolBuildError) -> PyErr {
+    PyRuntimeError::new_err(format!("no pool of {threads} threads: {error}"))
 }
 
 fn pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
@@ -44,7 +62,7 @@ fn pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
         .num_threads(threads)
         .thread_name(|k| format!("pyhpc-{k}"))
         .build()
-        .map_err(|error| PyRuntimeError::new_err(format!("no pool of {threads}: {error}")))?;
+        .map_err(|error| no_pool(threads, &error))?;
     let pool = Arc::new(pool);
     pools.insert(threads, pool.clone());
     Ok(pool)
