@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import re
@@ -16,6 +15,7 @@ from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 from distributed.deploy.spec import ProcessInterface
 
 from pyhpc.errors import PyhpcError
+from pyhpc.executors.workers import end_of_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -308,7 +308,7 @@ class Fleet:
             logger.warning("%s; its log is %s", text, path)
             return
         raise PyhpcError(
-            f"{text}, whose log ends:\n{_tail(path)}\n",
+            f"{text}, whose log ends:\n{end_of_log(path)}\n",
             f"Correct modules, environment or Python of the site; the log is {path}",
         )
 
@@ -348,11 +348,3 @@ class Fleet:
     def _forget(self, names: list[str]) -> None:
         """Take jobs out of the cluster, which cancels those that are left in the queue."""
         self._cluster.sync(self._cluster.scale_down, names)
-
-
-def _tail(path: Path, lines: int = 12) -> str:
-    """Last lines of a log."""
-    with contextlib.suppress(OSError):
-        text = path.read_text(errors="replace").splitlines()
-        return "\n".join(f"  {line}" for line in text[-lines:]) or "  (it is empty)"
-    return "  (there is none)"

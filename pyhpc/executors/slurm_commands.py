@@ -28,20 +28,15 @@ def slurm(*command: str, environment: Mapping[str, str] | None = None) -> str:
     *command : str
         The command.
     environment : mapping, optional
-        Environment of the command, and of the jobs that it submits. By default this process's, but
-        for what tells of the job that this process may belong to.
+        Environment of the command, and of the jobs that it submits; by default
+        :func:`own_environment`.
 
     Raises
     ------
     PyhpcError
         If there is no such command here, or it fails.
     """
-    if environment is None:
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name in EXPORTED or not name.startswith(("SLURM_", "SBATCH_"))
-        }
+    environment = own_environment() if environment is None else environment
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
@@ -58,6 +53,15 @@ def slurm(*command: str, environment: Mapping[str, str] | None = None) -> str:
         said = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
         raise SlurmError(f"{command[0]}: {said}", "See the manual page, or ask your site.")
     return done.stdout.strip()
+
+
+def own_environment() -> dict[str, str]:
+    """Environment of this process, but for what tells of the job that it may belong to."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in EXPORTED or not name.startswith(("SLURM_", "SBATCH_"))
+    }
 
 
 class SlurmError(PyhpcError):
