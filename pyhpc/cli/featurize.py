@@ -11,7 +11,7 @@ from rich.console import Console
 from pyhpc.cli.interrupts import Interrupted, Interrupts
 from pyhpc.cli.options import executor_options
 from pyhpc.cli.planning import plan_options
-from pyhpc.cli.progress import RunProgress
+from pyhpc.cli.progress import watch
 from pyhpc.cli.slurm import announce, run_task
 from pyhpc.cli.summary import outcome_table, speed_line, time_table
 from pyhpc.executors.array import ArrayRun
@@ -54,11 +54,7 @@ def featurize_command(
             announce(run)
             if not wait:
                 return
-        interrupts.attach(run)
-        with RunProgress() as progress:
-            status = run.wait(progress.show)
-            seconds = progress.seconds
-        interrupts.attach(None)
+        status, seconds = watch(run, interrupts)
         if isinstance(run, ArrayRun) and interrupts.received:
             raise Interrupted(interrupts.received, f"Left; the jobs of {output.path} go on.")
         if not status.complete:

@@ -64,6 +64,11 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @property
+    def drains(self) -> bool:
+        """Whether what is begun is being finished."""
+        return self.received in self._drained
+
     def attach(self, run: Run | None) -> None:
         """From now on, cancel this run instead of raising."""
         self._run = run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from pyhpc.cli.interrupts import Interrupted, Interrupts
 from pyhpc.cli.options import executor_options, storage_path, wide_console
-from pyhpc.cli.progress import RunProgress, duration
+from pyhpc.cli.progress import duration, watch
 
 if TYPE_CHECKING:
     from pyhpc.executors import Executor, Job
@@ -93,18 +92,13 @@ class _StudyRun:
         _LOG.info(
             "%s: %d records in %d shards", job.plan.task, job.plan.records, len(job.plan.shards)
         )
-        started = time.monotonic()
-        run = self._executor.submit(job)
-        self._interrupts.attach(run)
-        with RunProgress() as progress:
-            status = run.wait(progress.show)
-        self._interrupts.attach(None)
+        status, seconds = watch(self._executor.submit(job), self._interrupts)
         _LOG.info(
             "%s: %d of %d shards done, %.1f s, %d attempts lost",
             job.plan.task,
             status.shards_done,
             status.shards,
-            time.monotonic() - started,
+            seconds,
             status.lost,
         )
         if not status.complete:

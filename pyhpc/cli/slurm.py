@@ -10,7 +10,7 @@ import click
 from pyhpc.cli.interrupts import Interrupts
 from pyhpc.cli.options import OUTPUT, PACKING, executor_options
 from pyhpc.cli.planning import plan_options
-from pyhpc.cli.progress import RunProgress
+from pyhpc.cli.progress import watch
 from pyhpc.executors import Job, LocalExecutor
 from pyhpc.executors.array import ArrayExecutor, ArrayFolder, ArrayRun
 from pyhpc.executors.array_task import end_round, task_share
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pyhpc.executors import Executor, Status
+    from pyhpc.executors import Executor
 
 
 @click.group("slurm")
@@ -99,20 +99,7 @@ def task_command(out: Path, number: int, first: int, packing: Path | None) -> No
 
 def run_task(job: Job, executor: Executor, interrupts: Interrupts) -> None:
     """Run the share of a task, and say what came of it."""
-    run = executor.submit(job)
-    interrupts.attach(run)
-    told = False
-
-    def show(status: Status) -> None:
-        nonlocal told
-        progress.show(status)
-        if interrupts.received and not told:
-            told = True
-            click.echo(f"{signal.Signals(interrupts.received).name}: finishing what is begun")
-
-    with RunProgress() as progress:
-        status = run.wait(show)
-    interrupts.attach(None)
+    status, _ = watch(executor.submit(job), interrupts)
     ended = "all that was left to do is done"
     if interrupts.received:
         ended = f"left on {signal.Signals(interrupts.received).name}, before the end of its share"
