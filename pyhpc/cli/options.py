@@ -85,8 +85,9 @@ def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(EXECUTORS),
             default="local",
             show_default=True,
-            help="Where to run: on this machine's cores (local), in this process (inline) or in "
-            "SLURM jobs that talk to this process (slurm).",
+            help="Where to run: on this machine's cores (local), in SLURM jobs that talk to this "
+            "process (slurm), in a SLURM array that needs no process (array), on all nodes of the "
+            "SLURM allocation that this process is in (allocation), or in this process (inline).",
         ),
         click.option(
             "--workers",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pyhpc.executors.allocation import AllocationExecutor
 from pyhpc.executors.array import ArrayExecutor
 from pyhpc.executors.inline import InlineExecutor
 from pyhpc.executors.local import LocalExecutor
@@ -14,7 +15,7 @@ from pyhpc.kernels import default_threads
 if TYPE_CHECKING:
     from pyhpc.executors.run import Executor
 
-EXECUTORS = ("local", "slurm", "array", "inline")
+EXECUTORS = ("local", "slurm", "array", "allocation", "inline")
 """Names of the executors."""
 
 JOBS = 4
@@ -49,12 +50,14 @@ def make_executor(name: str, resources: Resources) -> Executor:
     Raises
     ------
     PyhpcError
-        If what it needs is not installed.
+        If what it needs is not installed, or it runs within an allocation and there is none.
     """
     cores = resources.workers or default_threads()
     match name:
         case "inline":
             return InlineExecutor(cores)
+        case "allocation":
+            return AllocationExecutor(resources.site)
         case "array":
             return ArrayExecutor(site=resources.site, tasks=resources.jobs)
         case "local":

@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-
 import pytest
 
 from pyhpc.shards import Output, Packing, verify
 from tests.fake_task import plain_records
 from tests.shard_jobs import attempts_by_shard, pack_records, result_tree
-from tests.slurm.array_runs import ROOT
+from tests.slurm.by_hand import submit
 from tests.slurm.cluster import wait_for
 
 pytestmark = pytest.mark.slurm
-
-SMALL = ("--cpus-per-task=1", "--mem-per-cpu=1500", "--time=10")
-
-
-def submit(slurm, folder, template, *arguments, options=(), program="-m tests.fake_cli"):
-    """Submit as a user would, with a ``pyhpc`` on the path."""
-    tools = folder / "bin"
-    tools.mkdir(exist_ok=True)
-    pyhpc = tools / "pyhpc"
-    pyhpc.write_text(
-        f"#!/bin/sh\nexport PYTHONPATH={shlex.quote(str(ROOT))}\n"
-        f'exec {shlex.quote(sys.executable)} {program} "$@"\n'
-    )
-    pyhpc.chmod(0o755)
-    return slurm.submit(
-        *SMALL,
-        *options,
-        f"--export=ALL,PATH={tools}:{slurm.env['PATH']}",
-        ROOT / "slurm" / template,
-        *arguments,
-        cwd=folder,
-    )
 
 
 def test_array_and_what_finishes_it(slurm, tmp_path):
