@@ -12,9 +12,10 @@ import pytest
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors import Site
-from pyhpc.executors.array import ArrayExecutor, ArrayFolder
+from pyhpc.executors.array import ArrayExecutor, ArrayFolder, submit_round
 from pyhpc.executors.array_task import end_round, hand_share, task_share
-from pyhpc.executors.rounds import Round
+from pyhpc.executors.rounds import Round, Spans
+from pyhpc.executors.slurm_commands import Limits
 from pyhpc.shards import run_shard
 from tests.fake_task import plain_records
 from tests.shard_jobs import make_job, pack_records, run_inline
@@ -127,6 +128,23 @@ def test_second_submission_is_told(slurm, job):
     slurm.alive.unlink()
     submit(job)
     assert ArrayFolder.of(job.output).rounds() == [1, 2]
+
+
+def test_submission_that_was_killed_holds_up_no_other_for_long(slurm, job, monkeypatch):
+    """Its round has no jobs, and never will."""
+    monkeypatch.setattr("pyhpc.executors.array.SUBMIT_SECONDS", 0.5)
+    submit(job)
+    ArrayFolder.of(job.output).jobs(1).unlink()
+    submit(job)
+    assert ArrayFolder.of(job.output).rounds() == [1, 2]
+
+
+def test_one_round_is_not_submitted_twice(slurm, job):
+    submit(job)
+    before = slurm.calls("sbatch")
+    with pytest.raises(PyhpcError, match="another process submits round 1"):
+        submit_round(job.output, 1, Spans([range(10)]), tasks=5, further=0, limits=Limits(2, 9))
+    assert slurm.calls("sbatch") == before
 
 
 def test_nothing_is_submitted_where_nothing_is_missing(slurm, job):

@@ -37,6 +37,11 @@ ISOLATE_AFTER = 2
 It costs little, and blames no record for what befell its node."""
 
 
+SUBMIT_SECONDS = 150.0
+"""Longest time from the begin of a round to the id of its first job: that of a command of SLURM,
+and some more."""
+
+
 @dataclass(frozen=True, slots=True)
 class ArrayFolder:
     """Where an array run keeps its scripts, rounds and logs; no part of the result."""
@@ -173,6 +178,10 @@ class ArrayExecutor:
             If jobs of an earlier submission are still in the queue, or SLURM refuses these.
         """
         folder = ArrayFolder.of(job.output)
+        # Settled before the look at the queue: a round that another process begins from now on has
+        # this number, too, and only one of them gets it.
+        number = len(folder.rounds()) + 1
+        _await_jobs(folder, number - 1)
         alive = waiting_jobs(folder.job_ids())
         if alive:
             raise PyhpcError(
@@ -191,6 +200,7 @@ class ArrayExecutor:
         if missing:
             submit_round(
                 job.output,
+                number,
                 missing,
                 tasks=submission.tasks,
                 further=self.rounds - 1,
@@ -258,8 +268,23 @@ def _options(site: Site) -> tuple[str, ...]:
     return (*cores, *memory, *site.options)
 
 
+def _await_jobs(folder: ArrayFolder, number: int) -> None:
+    """Wait until the first job of a round is known, which another process may submit just now.
+
+    One that was killed as it did will never say.
+    """
+    deadline = time.monotonic() + SUBMIT_SECONDS
+    while (
+        folder.round(number).exists()
+        and not folder.jobs(number).exists()
+        and time.monotonic() < deadline
+    ):
+        time.sleep(0.2)
+
+
 def submit_round(
     output: Output,
+    number: int,
     missing: Spans,
     *,
     tasks: int,
@@ -273,6 +298,8 @@ def submit_round(
     ----------
     output : Output
         Output folder, with the scripts.
+    number : int
+        The round.
     missing : Spans
         Shards that are to be done.
     tasks : int
@@ -283,9 +310,13 @@ def submit_round(
         What the site allows.
     environment : mapping, optional
         What travels into the jobs.
+
+    Raises
+    ------
+    PyhpcError
+        If another process submits this round, or SLURM refuses it.
     """
     folder = ArrayFolder.of(output)
-    number = len(folder.rounds()) + 1
     name = new_attempt()
     isolated = _worth_isolating(output, missing) if number > 1 else frozenset()
     one = Round(name, number, missing, isolated, min(tasks, len(missing), limits.jobs - 1))

@@ -101,4 +101,6 @@ def end_round(
         )
     # So many jobs were in the queue before.
     limits = Limits.of(Site(max_array_size=array_size, max_jobs=tasks + 1))
-    return submit_round(job.output, missing, tasks=tasks, further=further - 1, limits=limits)
+    return submit_round(
+        job.output, number + 1, missing, tasks=tasks, further=further - 1, limits=limits
+    )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pyarrow.dataset as ds
 import pytest
 
+from pyhpc.errors import PyhpcError
 from pyhpc.executors import InlineExecutor
 from pyhpc.executors.array import ArrayFolder
 from pyhpc.shards import Guard, verify
@@ -136,6 +140,61 @@ def test_signalled_array_is_resumed_by_a_local_run(slurm, job, gate, undisturbed
     run_inline(job)
     check(job, undisturbed)
     assert attempts_by_shard(job.output) == ONCE
+
+
+def test_node_goes_down(slurm, job, gate, undisturbed):
+    """Its tasks start again on the other, while what they had begun lives on where it was."""
+    array = executor().submit(job).jobs[0]
+    tasks = [f"{array}_{k}" for k in range(2)]
+    until_at_gate(job)
+    (node,) = {slurm.job(task)["NodeList"] for task in tasks}
+    slurm.kill_slurmd(node)
+    slurm.set_down(node)
+    for task in tasks:
+        slurm.start_now(task)
+    wait_for(lambda: attempts_by_shard(job.output).total() == 6, "second starts")
+    assert [slurm.job(task)["Restarts"] for task in tasks] == ["1", "1"]
+    gate.open()
+    wait_for_end(slurm, job)
+    check(job, undisturbed)
+    assert attempts_by_shard(job.output) == ONCE | {2: 2, 3: 2}, "what was under way, once more"
+    assert rounds(job) == 1
+
+
+def test_controller_restarted(slurm, job, gate, undisturbed):
+    executor().submit(job)
+    until_at_gate(job)
+    slurm.restart_slurmctld(seconds_down=1)
+    gate.open()
+    wait_for_end(slurm, job)
+    check(job, undisturbed)
+    assert attempts_by_shard(job.output) == ONCE
+    assert rounds(job) == 1
+
+
+def test_two_submissions_at_once(slurm, job, gate, undisturbed):
+    """One of them is told."""
+    together = threading.Barrier(2)
+
+    def submit():
+        together.wait()
+        try:
+            return executor().submit(job)
+        except PyhpcError as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        ended = [one.result() for one in [pool.submit(submit) for _ in range(2)]]
+    (told,) = (one for one in ended if isinstance(one, PyhpcError))
+    assert re.search("is being run by the jobs|another process submits round 1", told.message)
+    until_at_gate(job)
+    with pytest.raises(PyhpcError, match="is being run by the jobs"):
+        executor().submit(job)
+    gate.open()
+    wait_for_end(slurm, job)
+    check(job, undisturbed)
+    assert attempts_by_shard(job.output) == ONCE
+    assert rounds(job) == 1
 
 
 def test_time_limit(slurm, tmp_path, gate, undisturbed):
