@@ -90,6 +90,7 @@ class DaskRun:
         self._tally = Tally(job)
         self._trials = self._tally.trials()
         self._again: deque[_Try] = deque()
+        self._later: deque[_Try] = deque()
         self._in_flight: dict[Future[ShardDone], _Try] = {}
         self._ended: queue.SimpleQueue[tuple[Future[ShardDone], ShardDone | Exception]]
         self._ended = queue.SimpleQueue()
@@ -155,12 +156,13 @@ class DaskRun:
             return self._again.popleft()
         trial = next(self._trials, None)
         if trial is None:
-            return None
+            return self._later.popleft() if self._later else None
         return _Try(trial.index, trial.attempt, isolated=trial.isolated)
 
     def _withdraw(self, client: Client) -> None:
         """Take back what waits for a worker."""
         self._again.clear()
+        self._later.clear()
         waiting = [f for f, trial in self._in_flight.items() if trial.attempt not in self._started]
         for future in waiting:
             del self._in_flight[future]
@@ -182,6 +184,10 @@ class DaskRun:
                 continue
             if isinstance(result, AttemptTakenError):
                 self._tally.given_up(trial.attempt)
+                # Its name is known here alone, unless it is of a share: Dask has moved it off a
+                # worker that left ahead of its time limit, and may finish it in the time it has.
+                if self._job.share is None:
+                    self._later.append(replace(trial, attempt=new_attempt()))
             elif isinstance(result, Exception):
                 self._again.append(self._retry(trial, result))
             else:

@@ -167,6 +167,24 @@ def test_lifetime_reached(job, gate, undisturbed, monkeypatch):
     assert len(submitted(job.output)) >= 2
 
 
+def test_time_limit_reached(job, gate, undisturbed, slurm):
+    """The worker leaves before it, but for the shard that it is at; SLURM ends that with the job.
+
+    SLURM's shortest limit is a minute, and it looks after its jobs every half minute.
+    """
+
+    def outlive():
+        pid = at_gate(job.output)
+        slurm.wait_for_state(submitted(job.output)[0], "TIMEOUT")
+        wait_for(lambda: not psutil.pid_exists(pid), "end of the worker")
+        gate.open()
+
+    run_slurm(job, site=SITE.override(walltime="1"), during=outlive)
+    assert result_tree(job.output) == undisturbed
+    assert begun(job.output) == SHARDS + 1
+    assert len(submitted(job.output)) == 2
+
+
 def test_node_goes_down(job, gate, undisturbed, slurm):
     """The job starts again elsewhere, while its old processes live on."""
     restarts = []
