@@ -7,8 +7,11 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import numpy as np
 
 import pyhpc
 
@@ -57,18 +60,29 @@ def versions() -> dict[str, str]:
 
 
 def peak(*, quick: bool) -> dict[str, float]:
-    """Highest rates of one core, by ``rust_kernels/core/benches/peak.rs``.
+    """Highest rates of one core, all but the last by ``rust_kernels/core/benches/peak.rs``.
 
-    GFLOP/s of fused multiply-adds in double precision, two operations each, and GB/s of reads from
-    buffers that fit in the first, second and third level of cache and in none. Empty in quick mode
-    and where there is no cargo.
+    GFLOP/s of fused multiply-adds in double precision, two operations each; GB/s of reads from
+    buffers that fit in the first, second and third level of cache and in none; GB/s of writes to
+    memory that the system has yet to hand out and clear, as every large array is at first. Empty in
+    quick mode and where there is no cargo.
     """
     cargo = shutil.which("cargo")
     if quick or cargo is None:
         return {}
     command = [cargo, "bench", "--quiet", "--locked", "-p", "pyhpc-core", "--bench", "peak"]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)
+    return json.loads(done.stdout) | {"writes to fresh memory, GB/s": _fresh_writes()}
+
+
+def _fresh_writes(size: int = 64 << 20, runs: int = 20) -> float:
+    """Rate at which new arrays are filled, the best of some runs."""
+    best = 0.0
+    for _ in range(runs):
+        start = time.perf_counter()
+        np.empty(size, dtype=np.uint8).fill(1)
+        best = max(best, size / (time.perf_counter() - start))
+    return best * 1e-9
 
 
 def _cpu() -> dict[str, str]:

@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.coverage import Count
 from benchmarks.harness import Row
+from benchmarks.limits import Limit
 from benchmarks.memory import Memory
 from benchmarks.parity import Deviation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-AnyRow = Row | Memory | Deviation | Count
-ROWS = {"memory": Memory, "parity": Deviation, "coverage": Count, "executors": Count}
+AnyRow = Row | Memory | Deviation | Count | Limit
+ROWS = {
+    "memory": Memory,
+    "parity": Deviation,
+    "coverage": Count,
+    "executors": Count,
+    "limits": Limit,
+}
 """Kinds of row of the parts that have their own."""
 
 FILE = "results.json"

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from benchmarks.coverage import Count
 from benchmarks.features import STAGE, WHOLE
 from benchmarks.harness import Row
+from benchmarks.limits import Limit
 from benchmarks.memory import MIB, Memory
 from benchmarks.parity import Deviation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from benchmarks.results import AnyRow, Results
@@ -48,6 +49,7 @@ HEADINGS: dict[type, Sequence[str]] = {
     Memory: ("what", "system", "atoms", "time", "output, MiB", "beyond, MiB", "beyond, bytes/atom"),
     Deviation: ("what", "peer", "system", "compared", "worst", "median", "unit", "differing"),
     Count: ("what", ""),
+    Limit: ("what", "system", "atoms", "time", "Mflop", "MB", "by", "where the rest goes"),
 }
 
 
@@ -82,6 +84,8 @@ def _lines(results: Results) -> Iterable[str]:
             yield from _table([row for row in rows if not row.what.startswith(STAGE)])
         if part == "features" and rows:
             yield from _stages(rows)
+    if "limits" in results.parts:
+        yield from _limits(results.parts["limits"], results.peak)
     for part, title in (("memory", "Memory"), ("parity", "Parity"), ("coverage", "Coverage")):
         if part in results.parts:
             yield from ("", f"### {title}", "")
@@ -128,6 +132,26 @@ def _stages(rows: Sequence[Row]) -> Iterable[str]:
     yield "| records per second of core time | " + " | ".join(rates) + " |"
 
 
+def _limits(rows: Sequence[Limit], peak: Mapping[str, float]) -> Iterable[str]:
+    """How near the kernels come to the peak rates."""
+    yield from (
+        "",
+        "### Limits of the machine",
+        "",
+        "What each kernel can't do without, the time that this would take at the peak rates (of "
+        "operations or bytes, whichever is longer), and its share of the measured time:",
+        "",
+    )
+    head, note = HEADINGS[Limit][:-1], HEADINGS[Limit][-1]
+    yield "| " + " | ".join((*head, "at peak", "share", note)) + " |"
+    yield "| " + " | ".join(["---"] * (len(head) + 3)) + " |"
+    for row in rows:
+        least = row.least(peak)
+        cells = ("", "") if least is None else (seconds(least), f"{least / row.seconds:.0%}")
+        *others, last = _cells(row)
+        yield "| " + " | ".join((*others, *cells, last)) + " |"
+
+
 def _cells(row: AnyRow) -> Sequence[str]:
     if isinstance(row, Memory):
         return (
@@ -143,6 +167,11 @@ def _cells(row: AnyRow) -> Sequence[str]:
         worst, median = f"{row.worst:.1e}", f"{row.median:.1e}"
         compared = f"{row.compared}"
         return row.what, row.peer, row.data, compared, worst, median, row.unit, f"{row.differing}"
+    if isinstance(row, Limit):
+        by = row.way.removesuffix(", GB/s")
+        flop, moved = f"{row.flop * 1e-6:.3g}", f"{row.bytes * 1e-6:.3g}"
+        time = seconds(row.seconds)
+        return row.what, row.system, f"{row.atoms:,}", time, flop, moved, by, row.note
     if isinstance(row, Count):
         return row.what, f"{row.value:.4g}"
     n = max(row.crystals, 1)

@@ -15,6 +15,7 @@ import pytest
 from benchmarks import reference
 from benchmarks.data import random_points, shipped, sodium_chloride
 from benchmarks.harness import QUICK, Comparison, Ladder, Row, System, Work, interleave, ratios
+from benchmarks.limits import CACHE, FLOPS, Limit
 from benchmarks.results import Results
 from benchmarks.tables import BEGIN, END, seconds, write
 
@@ -144,6 +145,21 @@ def test_results_come_back_and_tables_go_between_the_markers(tmp_path):
     assert text.endswith("after\n")
     assert "old" not in text
     assert "| what | NaCl | 1 | 8 | 1 s | peer | 2 s | 2 (1.9 to 2.1) | 0 | 1.0e-09 |" in text
+
+
+def test_limit_is_the_longer_of_operations_and_bytes(tmp_path):
+    row = Limit("sums", "NaCl", 8, 2e-3, flop=1e6, bytes=8e6, note="divisions")
+    assert row.least({FLOPS[0]: 2.0, FLOPS[1]: 1.0, CACHE: 10.0}) == pytest.approx(8e-4)
+    assert row.least({FLOPS[1]: 1.0, CACHE: 10.0}) == pytest.approx(1e-3)
+    assert row.least({FLOPS[0]: 2.0}) is None
+    results = Results(peak={FLOPS[0]: 2.0, CACHE: 10.0}, parts={"limits": [row]})
+    results.save(tmp_path)
+    assert Results.load(tmp_path) == results
+    write(tmp_path / "README.md", results)
+    text = (tmp_path / "README.md").read_text()
+    assert (
+        "| sums | NaCl | 8 | 2 ms | 1 | 8 | reads from 256 KiB | 800 us | 40% | divisions |" in text
+    )
 
 
 def test_reference_energies_give_madelung_constant():

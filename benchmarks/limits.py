@@ -1,0 +1,110 @@
+"""How near the kernels come to what one core can do at most.
+
+For each kernel the operations and the bytes that it can't do without, counted on the system that it
+ran on, and the least time that the peak rates of :func:`benchmarks.machine.peak` leave for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks import data
+from benchmarks.harness import interleave, median
+from benchmarks.neighbors import CUTOFF
+from pyhpc import kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from benchmarks.harness import Effort, Run
+    from pyhpc import CrystalBatch
+
+FLOPS = ("AVX-512 FMA, GFLOP/s", "AVX2 FMA, GFLOP/s")
+"""Rates of operations, the first that the machine has."""
+
+CACHE = "reads from 256 KiB, GB/s"
+FRESH = "writes to fresh memory, GB/s"
+
+PAIR_FLOP = 10
+"""Operations for a pair: three differences, their squares and sum, a comparison, a square root."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One kernel on one system.
+
+    Attributes
+    ----------
+    what, system : str
+        What is computed, on what.
+    atoms : int
+        Sites.
+    seconds : float
+        Processor time on one thread.
+    flop : float
+        Operations in double precision. Additions, multiplications, comparisons, divisions and
+        square roots count one each.
+    bytes : float
+        Read and written.
+    note : str
+        Where the rest of the time goes.
+    way : str
+        The peak rate that bounds the bytes.
+    """
+
+    what: str
+    system: str
+    atoms: int
+    seconds: float
+    flop: float
+    bytes: float
+    note: str = ""
+    way: str = CACHE
+
+    is_violated = False
+    """Times are never judged."""
+
+    def least(self, peak: Mapping[str, float]) -> float | None:
+        """Seconds at peak rates, the larger of operations and bytes; None without rates."""
+        flops = next((peak[rate] for rate in FLOPS if rate in peak), None)
+        rate = peak.get(self.way)
+        if flops is None or rate is None:
+            return None
+        return 1e-9 * max(self.flop / flops, self.bytes / rate)
+
+
+def run(effort: Effort) -> Iterator[Limit]:
+    """Count and time each kernel."""
+    yield from _neighbor_lists(effort)
+
+
+def timed(what: str, effort: Effort, run: Run) -> float:
+    """Processor time of a work, the median of its repetitions."""
+    return median(interleave([(what, run)], effort)[what].times)
+
+
+def _neighbor_lists(effort: Effort) -> Iterator[Limit]:
+    points = data.random_points(500 if effort.quick else 50_000)
+    salt = data.sodium_chloride(4 if effort.quick else 16)
+    for system, batch in (("random points", points), ("NaCl", salt)):
+        yield _neighbor_list(system, batch, effort)
+
+
+def _neighbor_list(system: str, batch: CrystalBatch, effort: Effort) -> Limit:
+    """Full list: what has to be done for the pairs that are found, and the arrays made."""
+
+    def run() -> kernels.NeighborList:
+        return kernels.neighbor_list(batch, CUTOFF, threads=1)
+
+    pairs = run()
+    moved = sum(a.nbytes for a in (pairs.i, pairs.j, pairs.shifts, pairs.distances))
+    return Limit(
+        f"neighbour list, {CUTOFF:g} A",
+        system,
+        batch.n_sites,
+        timed("pyhpc", effort, run),
+        flop=PAIR_FLOP * len(pairs.i),
+        bytes=moved,
+        way=FRESH,
+    )
