@@ -18,7 +18,6 @@ from pyhpc.gallery import crystals_path
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from numpy.typing import ArrayLike
     from pymatgen.core import Structure
 
     from pyhpc.records import Record
@@ -121,56 +120,16 @@ def without_symmetry(batch: CrystalBatch) -> CrystalBatch:
     return replace(batch, asymmetric_index=np.full(batch.n_sites, -1, dtype=np.int32))
 
 
-def crystal(
-    lattice: ArrayLike,
-    frac_coords: ArrayLike,
-    atomic_numbers: ArrayLike,
-    oxidation_states: ArrayLike | None = None,
-) -> CrystalBatch:
-    """Batch of one ordered crystal."""
-    n = len(np.asarray(frac_coords))
-    return CrystalBatch(
-        ids=["synthetic"],
-        lattices=np.asarray(lattice, dtype=float)[None],
-        site_offsets=[0, n],
-        frac_coords=frac_coords,
-        species_offsets=np.arange(n + 1),
-        atomic_numbers=atomic_numbers,
-        occupancies=np.ones(n),
-        oxidation_states=np.full(n, np.nan) if oxidation_states is None else oxidation_states,
-        asymmetric_index=np.full(n, -1),
-    )
-
-
-def supercell(batch: CrystalBatch, repeats: int) -> CrystalBatch:
-    """Repeat one crystal along its lattice vectors; symmetry is forgotten."""
-    cells = np.stack(np.meshgrid(*[np.arange(repeats)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    n_cells = len(cells)
-    counts = np.diff(batch.species_offsets)
-    return CrystalBatch(
-        ids=batch.ids,
-        lattices=batch.lattices * repeats,
-        site_offsets=batch.site_offsets * n_cells,
-        frac_coords=((batch.frac_coords[None] + cells[:, None]) / repeats).reshape(-1, 3),
-        species_offsets=np.concatenate([[0], np.cumsum(np.tile(counts, n_cells))]),
-        atomic_numbers=np.tile(batch.atomic_numbers, n_cells),
-        occupancies=np.tile(batch.occupancies, n_cells),
-        oxidation_states=np.tile(batch.oxidation_states, n_cells),
-        asymmetric_index=np.full(batch.n_sites * n_cells, -1),
-        pbc=batch.pbc,
-    )
-
-
 def sodium_chloride(repeats: int) -> CrystalBatch:
     """Rock salt with 8 n^3 ions."""
-    return supercell(shipped("NaCl"), repeats)
+    return shipped("NaCl").supercell(repeats)
 
 
 def random_points(n: int, volume: float = 20.0) -> CrystalBatch:
     """Points at random in a cube, with a mean volume per point in cubic angstrom."""
     rng = np.random.default_rng(SEED)
     edge = (n * volume) ** (1 / 3)
-    return crystal(edge * np.eye(3), rng.random((n, 3)), np.full(n, 8))
+    return CrystalBatch.from_sites(edge * np.eye(3), rng.random((n, 3)), np.full(n, 8))
 
 
 def points(one: CrystalBatch) -> Atoms:

@@ -44,7 +44,7 @@ def run(effort: Effort) -> Iterator[Row]:
 
 def run_accuracy(effort: Effort) -> Iterator[Row]:
     """Time and actual error over the accuracy that is asked for, on one supercell."""
-    one = data.supercell(data.shipped("LLZO_tetragonal"), 1 if effort.quick else 2)
+    one = data.shipped("LLZO_tetragonal").supercell(1 if effort.quick else 2)
     system = data.system("LLZO_tetragonal", one)
     exact = _Exact(one)
     asked = (1e-4, 1e-8) if effort.quick else [10.0**-d for d in range(2, 14)]
@@ -87,7 +87,7 @@ def _supercells(effort: Effort, name: str, sizes: Sequence[int]) -> Iterator[Row
             yield compare.left_out(system, "", f"left out: about {seconds:.0f} s by extrapolation")
             continue
         repeats = round((n / unit.n_sites) ** (1 / 3))
-        one = data.supercell(unit, repeats)
+        one = unit.supercell(repeats)
         exact = _Exact(one, unit)
         peers = []
         if ladder.affords("EwaldSummation", n):

@@ -8,13 +8,12 @@ import numpy as np
 
 from benchmarks import data
 from benchmarks.harness import Comparison, Ladder, Work
-from pyhpc import kernels
+from pyhpc import CrystalBatch, kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from benchmarks.harness import Effort, Row
-    from pyhpc import CrystalBatch
 
 CUTOFF = 6.0
 LIMIT = 1e-9
@@ -59,11 +58,11 @@ def _sums(effort: Effort) -> Iterator[Row]:
     yield from compare.rows(data.system("NaCl", salt), effort, *_sum_works(salt))
     points = data.random_points(500 if effort.quick else 50_000)
     is_sodium = np.arange(points.n_sites) % 2 == 0
-    ions = data.crystal(
+    ions = CrystalBatch.from_sites(
         points.lattices[0],
         points.frac_coords,
         np.where(is_sodium, SODIUM, CHLORINE),
-        np.where(is_sodium, 1.0, -1.0),
+        oxidation_states=np.where(is_sodium, 1.0, -1.0),
     )
     yield from compare.rows(data.system("random points", ions), effort, *_sum_works(ions))
 

@@ -195,7 +195,7 @@ def voronoi_generic(crystals: int) -> Deviation:
         n = int(rng.integers(3, 12))
         edge = (15.0 * n) ** (1 / 3)
         lattice = edge * (np.eye(3) + rng.uniform(-0.2, 0.2, (3, 3)))
-        one = data.crystal(lattice, rng.random((n, 3)), np.full(n, 8))
+        one = CrystalBatch.from_sites(lattice, rng.random((n, 3)), np.full(n, 8))
         ours = kernels.voronoi(one, np.arange(n) == 0).coordination_numbers[0.0][0]
         values.append(float(abs(ours - VoronoiNN(tol=0).get_cn(one.to_pymatgen()[0], 0))))
     return Deviation.of(

@@ -12,23 +12,8 @@ from pyhpc.crystals import iter_records, read_records
 FCC = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 
 
-def crystal(
-    lattice, frac_coords, atomic_numbers, *, oxidation_states=None, pbc=(True, True, True), name="x"
-):
-    """Batch of one ordered crystal."""
-    n = len(frac_coords)
-    return CrystalBatch(
-        ids=[name],
-        lattices=np.asarray(lattice, dtype=float)[None],
-        site_offsets=[0, n],
-        frac_coords=frac_coords,
-        species_offsets=np.arange(n + 1),
-        atomic_numbers=atomic_numbers,
-        occupancies=np.ones(n),
-        oxidation_states=np.full(n, np.nan) if oxidation_states is None else oxidation_states,
-        asymmetric_index=np.full(n, -1),
-        pbc=pbc,
-    )
+crystal = CrystalBatch.from_sites
+supercell = CrystalBatch.supercell
 
 
 def random_lattice(rng, *, edge=(3.0, 9.0), skew=0.35):
@@ -74,26 +59,6 @@ def random_ionic(rng, n_sites, *, neutral=True, lattice=None):
 
 def rock_salt(edge=5.64):
     return ionic(np.eye(3) * edge, np.vstack([FCC, FCC + 0.5]), [1.0] * 4 + [-1.0] * 4)
-
-
-def supercell(batch, repeats):
-    """Batch of one crystal repeated along its lattice vectors."""
-    repeats = np.asarray(repeats)
-    cells = np.stack(np.meshgrid(*map(np.arange, repeats), indexing="ij"), -1).reshape(-1, 3)
-    n_cells = len(cells)
-    counts = np.diff(batch.species_offsets)
-    return CrystalBatch(
-        ids=batch.ids,
-        lattices=batch.lattices * repeats[None, :, None],
-        site_offsets=batch.site_offsets * n_cells,
-        frac_coords=((batch.frac_coords[None] + cells[:, None]) / repeats).reshape(-1, 3),
-        species_offsets=np.concatenate([[0], np.cumsum(np.tile(counts, n_cells))]),
-        atomic_numbers=np.tile(batch.atomic_numbers, n_cells),
-        occupancies=np.tile(batch.occupancies, n_cells),
-        oxidation_states=np.tile(batch.oxidation_states, n_cells),
-        asymmetric_index=np.full(batch.n_sites * n_cells, -1),
-        pbc=batch.pbc,
-    )
 
 
 def cif_crystals(path, step):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -118,13 +118,11 @@ class CrystalBatch:
 
     def with_oxidation_states(self, oxidation_states: ArrayLike) -> Self:
         """Return the same crystals with other charges, shape (n_species,)."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return type(self)(**values | {"oxidation_states": oxidation_states})
+        return replace(self, oxidation_states=np.asarray(oxidation_states))
 
     def with_asymmetric_index(self, asymmetric_index: ArrayLike) -> Self:
         """Return the same crystals with other sites known to be the same, shape (n_sites,)."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return type(self)(**values | {"asymmetric_index": asymmetric_index})
+        return replace(self, asymmetric_index=np.asarray(asymmetric_index))
 
     def select(self, crystals: Iterable[int]) -> Self:
         """Return the crystals at these positions, in this order."""
@@ -142,6 +140,85 @@ class CrystalBatch:
             atomic_numbers=self.atomic_numbers[species],
             occupancies=self.occupancies[species],
             oxidation_states=self.oxidation_states[species],
+        )
+
+    def supercell(self, repeats: int | Sequence[int]) -> Self:
+        """Return each crystal repeated along its lattice vectors; symmetry is forgotten.
+
+        Parameters
+        ----------
+        repeats : int or sequence of 3 int
+            How often along a, b and c, at least once; one number for all three.
+
+        Raises
+        ------
+        ValueError
+            If a number is below 1.
+        """
+        times = np.broadcast_to(np.asarray(repeats, dtype=np.int64), 3)
+        if (times < 1).any():
+            raise ValueError(f"repeats are at least 1, not {repeats}")
+        cells = np.indices(tuple(times)).reshape(3, -1).T
+        # Every crystal as often as there are cells, all copies of it one after another.
+        copies = self.select(np.repeat(np.arange(len(self)), len(cells)))
+        shifts = np.tile(cells, (len(self), 1))[copies.site_crystals]
+        return replace(
+            copies,
+            ids=self.ids,
+            lattices=self.lattices * times[:, None],
+            pbc=self.pbc,
+            site_offsets=self.site_offsets * len(cells),
+            frac_coords=(copies.frac_coords + shifts) / times,
+            asymmetric_index=np.full(copies.n_sites, -1),
+        )
+
+    @classmethod
+    def from_sites(
+        cls,
+        lattice: ArrayLike,
+        frac_coords: ArrayLike,
+        atomic_numbers: ArrayLike,
+        *,
+        oxidation_states: ArrayLike | None = None,
+        pbc: ArrayLike = (True, True, True),
+        name: str = "crystal",
+    ) -> Self:
+        """Make a batch of one ordered crystal.
+
+        Parameters
+        ----------
+        lattice : array, shape (3, 3)
+            Lattice vectors as rows, in angstrom.
+        frac_coords : array, shape (n_sites, 3)
+            Fractional coordinates.
+        atomic_numbers : array, shape (n_sites,)
+            Elements.
+        oxidation_states : array, shape (n_sites,), optional
+            Charges in units of e, by default unknown.
+        pbc : array, shape (3,), bool
+            Periodic directions.
+        name : str
+            Its id.
+
+        Raises
+        ------
+        ValueError
+            If an array has a wrong shape.
+        """
+        n = len(np.asarray(frac_coords))
+        return cls(
+            ids=(name,),
+            lattices=np.asarray(lattice, dtype=np.float64)[None],
+            pbc=np.asarray(pbc),
+            site_offsets=np.array([0, n]),
+            frac_coords=np.asarray(frac_coords),
+            species_offsets=np.arange(n + 1),
+            atomic_numbers=np.asarray(atomic_numbers),
+            occupancies=np.ones(n),
+            oxidation_states=np.asarray(
+                np.full(n, np.nan) if oxidation_states is None else oxidation_states
+            ),
+            asymmetric_index=np.full(n, -1),
         )
 
     @classmethod
