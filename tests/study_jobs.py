@@ -1,8 +1,13 @@
 """Tiny studies for tests: a table of numbers, or the shipped crystals."""
 
 import json
+from pathlib import Path
 
 import numpy as np
+
+ROOT = Path(__file__).parents[1]
+GALLERY = ROOT / "pyhpc" / "gallery"
+"""Folder of the shipped crystals."""
 
 JOB = """
 [study]
@@ -119,6 +124,16 @@ def write_study(root, *, n_train=48, n_test=12, text=JOB):
         (folder / name).write_text("\n".join(lines) + "\n")
     path = root / "job.toml"
     path.write_text(text)
+    return path
+
+
+def write_gated_demo(root):
+    """Write the shipped demo, cut down to one experiment that needs structures."""
+    text = (ROOT / "jobs" / "demo.toml").read_text()
+    head, *experiments = text.split("[[experiments]]")
+    gated = next(one for one in experiments if 'name = "gated"' in one).split("[[comparisons]]")[0]
+    path = root / "job.toml"
+    path.write_text(head.replace("seeds = [0, 1]", "seeds = [0]") + "[[experiments]]" + gated)
     return path
 
 

@@ -13,7 +13,14 @@ import pytest
 
 from pyhpc.cli import main
 from pyhpc.models import load
-from tests.study_jobs import JOB, metrics_of, results_tree, write_study
+from tests.study_jobs import (
+    GALLERY,
+    JOB,
+    metrics_of,
+    results_tree,
+    write_gated_demo,
+    write_study,
+)
 
 pytest.importorskip("xgboost", reason="the extra ml is not installed")
 pytest.importorskip("jinja2", reason="the extra ml is not installed")
@@ -209,15 +216,8 @@ def test_errors_that_the_data_show(tmp_path, capsys, old, new, words):
 
 
 def test_structures_give_their_features(tmp_path):
-    """The shipped demo, cut down to one experiment that needs structures."""
-    text = (Path(__file__).parents[1] / "jobs" / "demo.toml").read_text()
-    head, *experiments = text.split("[[experiments]]")
-    gated = next(one for one in experiments if 'name = "gated"' in one).split("[[comparisons]]")[0]
-    text = head.replace("seeds = [0, 1]", "seeds = [0]") + "[[experiments]]" + gated
-    gallery = Path(__file__).parents[1] / "pyhpc" / "gallery"
-    job = tmp_path / "job.toml"
-    job.write_text(text)
-    assert run(job, "--out", tmp_path / "out", "--data", gallery) == 0
+    job = write_gated_demo(tmp_path)
+    assert run(job, "--out", tmp_path / "out", "--data", GALLERY) == 0
     with (tmp_path / "out" / "gated_predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     # NaAl11O17 holds no lithium: the baseline predicts it, the specialist all others.

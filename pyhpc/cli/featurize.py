@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from pyhpc.cli.interrupts import Interrupted, Interrupts
+from pyhpc.cli.interrupts import Interrupts
 from pyhpc.cli.options import executor_options
 from pyhpc.cli.planning import plan_options
-from pyhpc.cli.progress import watch
 from pyhpc.cli.slurm import announce, run_task
 from pyhpc.cli.summary import outcome_table, speed_line, time_table
+from pyhpc.cli.watch import check_complete, watch
 from pyhpc.executors.array import ArrayRun
 from pyhpc.executors.array_task import hand_share
 from pyhpc.shards import finish
@@ -22,7 +21,7 @@ from pyhpc.shards.attempts import total_attempts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyhpc.executors import Executor, Job, Status
+    from pyhpc.executors import Executor, Job
 
 
 @click.command("featurize")
@@ -55,10 +54,7 @@ def featurize_command(
             if not wait:
                 return
         status, seconds = watch(run, interrupts)
-        if isinstance(run, ArrayRun) and interrupts.received:
-            raise Interrupted(interrupts.received, f"Left; the jobs of {output.path} go on.")
-        if not status.complete:
-            raise _stopped(interrupts.received or signal.SIGTERM, status)
+        check_complete(run, status, interrupts)
         manifest = finish(output, job.plan)
     console = Console(highlight=False)
     attempts = total_attempts(output)
@@ -68,11 +64,3 @@ def featurize_command(
     console.print(f"The table is {output.parts}, the ledger {output.ledger}.", soft_wrap=True)
     if manifest["outcomes"]["quarantined"]:
         console.print(f"To see one record in full: pyhpc replay {output.path} ID", soft_wrap=True)
-
-
-def _stopped(number: int, status: Status) -> Interrupted:
-    return Interrupted(
-        number,
-        f"Stopped by {signal.Signals(number).name} with {status.shards_done} of {status.shards} "
-        "shards done, which are kept. Give the same command again to go on.",
-    )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from typing import TYPE_CHECKING, Self
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
@@ -18,8 +16,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Task as Bar
 
-    from pyhpc.cli.interrupts import Interrupts
-    from pyhpc.executors import Run, Status
+    from pyhpc.executors import Status
 
 LINE_SECONDS = 15.0
 """Time between lines where there is no terminal."""
@@ -118,26 +115,6 @@ class RunProgress:
         elif time.monotonic() >= self._next:
             self._console.print(f"{done:,} of {status.records:,} records, {text}")
             self._next = time.monotonic() + LINE_SECONDS
-
-
-def watch(run: Run, interrupts: Interrupts) -> tuple[Status, float]:
-    """Wait for the end of a run that signals may cancel; give how it ended, and its seconds."""
-    told = False
-
-    def show(status: Status) -> None:
-        nonlocal told
-        progress.show(status)
-        if interrupts.drains and not told:
-            told = True
-            name = signal.Signals(interrupts.received or 0).name
-            click.echo(f"{name}: finishing what is begun", err=True)
-
-    interrupts.attach(run)
-    with RunProgress() as progress:
-        status = run.wait(show)
-        seconds = progress.seconds
-    interrupts.attach(None)
-    return status, seconds
 
 
 class _Figures(TextColumn):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
 
-from pyhpc.cli.interrupts import Interrupted, Interrupts
+from pyhpc.cli.interrupts import Interrupts
 from pyhpc.cli.options import executor_options, storage_path, wide_console
-from pyhpc.cli.progress import duration, watch
+from pyhpc.cli.progress import duration
+from pyhpc.cli.watch import check_complete, watch
 
 if TYPE_CHECKING:
     from pyhpc.executors import Executor, Job
@@ -92,7 +92,8 @@ class _StudyRun:
         _LOG.info(
             "%s: %d records in %d shards", job.plan.task, job.plan.records, len(job.plan.shards)
         )
-        status, seconds = watch(self._executor.submit(job), self._interrupts)
+        run = self._executor.submit(job)
+        status, seconds = watch(run, self._interrupts)
         _LOG.info(
             "%s: %d of %d shards done, %.1f s, %d attempts lost",
             job.plan.task,
@@ -101,14 +102,7 @@ class _StudyRun:
             seconds,
             status.lost,
         )
-        if not status.complete:
-            number = self._interrupts.received or signal.SIGTERM
-            raise Interrupted(
-                number,
-                f"Stopped by {signal.Signals(number).name} with {status.records_done} of "
-                f"{status.records} records done, which are kept. Give the same command again to "
-                "go on.",
-            )
+        check_complete(run, status, self._interrupts)
 
 
 def _show_plan(prepared: Prepared, missing: dict[str, float], cores: int) -> None:

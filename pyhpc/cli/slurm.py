@@ -10,7 +10,7 @@ import click
 from pyhpc.cli.interrupts import Interrupts
 from pyhpc.cli.options import OUTPUT, PACKING, executor_options
 from pyhpc.cli.planning import plan_options
-from pyhpc.cli.progress import watch
+from pyhpc.cli.watch import watch
 from pyhpc.executors import Job, LocalExecutor
 from pyhpc.executors.array import ArrayExecutor, ArrayFolder, ArrayRun
 from pyhpc.executors.array_task import end_round, task_share
