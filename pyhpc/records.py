@@ -77,5 +77,11 @@ class Reason:
 
 def worst(reasons: list[Reason]) -> Outcome:
     """Outcome of a record with these reasons."""
-    order = list(Outcome)
-    return max((reason.outcome for reason in reasons), key=order.index, default=Outcome.OK)
+    if len(reasons) == 1:
+        return reasons[0].outcome
+    return max(
+        (reason.outcome for reason in reasons), key=_SEVERITY.__getitem__, default=Outcome.OK
+    )
+
+
+_SEVERITY = {outcome: severity for severity, outcome in enumerate(Outcome)}

@@ -222,7 +222,7 @@ def test_attempt_logs_are_json_but_for_last_words(tmp_path):
     assert first["pid"] == os.getpid()
     assert [batch["treated"] for batch in batches] == [8, 16, 20]
     assert last["records"] == 20
-    assert last["seconds"].keys() == {"measure", "shard.read", "shard.commit"}
+    assert last["seconds"].keys() == {"measure", "task.other", "shard.read", "shard.commit"}
 
 
 def test_workers_refuse_whoever_lacks_the_key_of_the_run():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from pyhpc.records import Outcome, Reason
-from pyhpc.shards.batch import run_batch
+from pyhpc.shards.batch import explain_gaps, gaps, run_batch
 from pyhpc.shards.parquet import encode_table
 from tests.fake_task import FakeTask, plain_records, record
 
@@ -72,6 +75,7 @@ class Sloppy(FakeTask):
 
 def test_gap_without_a_reason_gets_one():
     result = run_batch(Sloppy(), [record("a", "degraded"), record("b", "x")], threads=1)
+    explain_gaps(result)
     assert codes(result) == [["unexplained_missing"], []]
     assert "length" in result.reasons[0][0].message
 
@@ -79,3 +83,31 @@ def test_gap_without_a_reason_gets_one():
 def test_row_that_is_forgotten_is_a_bug():
     with pytest.raises(TypeError, match="are not quarantined"):
         run_batch(Sloppy(forgets=True), plain_records(3), threads=1)
+
+
+def gaps_one_by_one(table, rows):
+    """What :func:`gaps` finds, column by column."""
+    found = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        for row in pc.indices_nonzero(pc.is_null(column, nan_is_null=True)).to_pylist():
+            if row in rows:
+                found.setdefault(row, []).append(name)
+    return found
+
+
+@pytest.mark.parametrize("floats", [0, 3])
+def test_gaps_are_found_in_columns_of_all_kinds(floats):
+    random = np.random.default_rng(20261121)
+    masks = random.random((floats + 3, 50)) < 0.1
+    values = [np.where(mask, np.nan, 1.0) for mask in masks[:floats]]
+    columns = {f"float{k}": pa.array(column) for k, column in enumerate(values)}
+    if floats:
+        columns["float32"] = pa.array(values[0].astype(np.float32), mask=masks[1])
+    columns["integer"] = pa.array(np.arange(50, dtype=np.int8), mask=masks[floats])
+    columns["text"] = pa.array(["a"] * 50, mask=masks[floats + 1])
+    columns["word"] = pa.array(["b"] * 50, mask=masks[floats + 2]).dictionary_encode()
+    table = pa.Table.from_pydict(columns)
+    table = pa.concat_tables([table[:20], table[20:]])
+    for rows in (range(50), [3, 8, 21, 22, 49], []):
+        assert gaps(table, rows) == gaps_one_by_one(table, rows)
+    assert len(gaps(table, range(50))) > 10

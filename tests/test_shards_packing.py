@@ -18,7 +18,7 @@ def read_back(packing):
         one
         for shard in packing.shards
         for batch in read_batches(open_shard(packing.folder, shard))
-        for one in batch
+        for one in batch.records
     ]
 
 
@@ -62,11 +62,11 @@ def test_cuts_at_the_first_bound(tmp_path):
 def test_batches_are_bounded_by_records_and_bytes(tmp_path):
     packing = pack_records(tmp_path / "n", plain_records(20), per_batch=8)
     (batches,) = (list(read_batches(open_shard(packing.folder, s))) for s in packing.shards)
-    assert [len(batch) for batch in batches] == [8, 8, 4]
+    assert [len(batch.records) for batch in batches] == [8, 8, 4]
     records = [record(f"{k}", "x" * 40) for k in range(6)]
     packing = pack_records(tmp_path / "b", records, batch_bytes=100)
     (batches,) = (list(read_batches(open_shard(packing.folder, s))) for s in packing.shards)
-    assert [len(batch) for batch in batches] == [2, 2, 2]
+    assert [len(batch.records) for batch in batches] == [2, 2, 2]
 
 
 def test_streams(tmp_path):

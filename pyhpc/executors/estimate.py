@@ -88,13 +88,14 @@ def measure_sample(
             shard = packing.shards[index]
             for batch in islice(read_batches(open_shard(packing.folder, shard)), 1):
                 begun = time.perf_counter()
-                result = run(batch)
-                ledger = build_ledger(batch, result.reasons, index, 0)
+                result = run(batch.records)
+                ledger = build_ledger(batch.identity, result.reasons, index, 0)
                 size += len(encode_table(result.table)) + len(encode_table(ledger))
                 spent += time.perf_counter() - begun
-                records += len(batch)
-                cost += shard.cost * len(batch) / shard.records
-                on_batch(len(batch))
+                count = len(batch.records)
+                records += count
+                cost += shard.cost * count / shard.records
+                on_batch(count)
             if time.monotonic() - started > seconds:
                 break
     return Measured(records, cost, spent, size)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pyhpc.records import Outcome, Reason, worst
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from pyhpc.records import Record
     from pyhpc.shards.task import Task, TaskResult
@@ -44,7 +47,7 @@ class BatchResult:
             for stage, spent in result.seconds.items():
                 seconds[stage] = seconds.get(stage, 0.0) + spent
         return cls(
-            pa.concat_tables([schema.empty_table(), *(result.table for result in results)]),
+            pa.concat_tables([schema.empty_table(), *(r.table for r in results)]).combine_chunks(),
             [reasons for result in results for reasons in result.reasons],
             seconds,
         )
@@ -75,7 +78,9 @@ def _halve(task: Task, records: Sequence[Record], threads: int) -> BatchResult:
     if not records:
         return BatchResult(task.schema.empty_table(), [], {})
     try:
+        started = time.perf_counter()
         result = task.run(records, threads=threads)
+        spent = time.perf_counter() - started
     except (MemoryError, OSError):
         raise
     except BaseException as error:
@@ -87,7 +92,8 @@ def _halve(task: Task, records: Sequence[Record], threads: int) -> BatchResult:
         middle = len(records) // 2
         halves = [_halve(task, part, threads) for part in (records[:middle], records[middle:])]
         return BatchResult.join(task.schema, halves)
-    return _checked(task, records, result)
+    stages = result.seconds | {"task.other": spent - sum(result.seconds.values())}
+    return _checked(task, records, replace(result, seconds=stages))
 
 
 def _internal_error(error: BaseException) -> Reason:
@@ -102,9 +108,10 @@ def _internal_error(error: BaseException) -> Reason:
 
 
 def _checked(task: Task, records: Sequence[Record], result: TaskResult) -> BatchResult:
-    """Hold a task to its contract: a row or a reason for each record, a reason for each gap."""
+    """Hold a task to its contract: a row or a reason for each record."""
     reasons = [list(result.reasons.get(k, ())) for k in range(len(records))]
-    if not result.table.schema.equals(task.schema, check_metadata=False):
+    schema = task.schema
+    if not result.table.schema.equals(schema, check_metadata=False):
         raise TypeError(f"task {task.name} returned a table whose schema is not its own")
     with_row = [k for k, found in enumerate(reasons) if worst(found) != Outcome.QUARANTINED]
     if list(result.positions) != with_row or result.table.num_rows != len(with_row):
@@ -112,22 +119,43 @@ def _checked(task: Task, records: Sequence[Record], result: TaskResult) -> Batch
             f"task {task.name} returned rows for {list(result.positions)[:20]} ..., but "
             f"{with_row[:20]} ... are not quarantined"
         )
-    for row, columns in gaps(result.table).items():
-        if not reasons[with_row[row]]:
-            named = ", ".join(columns[:5]) + (" ..." if len(columns) > 5 else "")
-            message = f"no value for {named}, and no stage said why (this is a bug)"
-            reason = Reason("unexplained_missing", "worker", Outcome.DEGRADED, message)
-            reasons[with_row[row]].append(reason)
-    table = result.table.replace_schema_metadata(task.schema.metadata)
+    table = result.table.replace_schema_metadata(schema.metadata)
     return BatchResult(table, reasons, dict(result.seconds))
 
 
-def gaps(table: pa.Table) -> dict[int, list[str]]:
-    """Columns without a value (null or NaN), by row."""
-    found: dict[int, list[str]] = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        missing = pc.is_null(column, nan_is_null=True)
-        if pc.any(missing).as_py():
-            for row in pc.indices_nonzero(missing).to_pylist():
-                found.setdefault(row, []).append(name)
-    return found
+def explain_gaps(result: BatchResult) -> None:
+    """Give a reason to each record that lacks a value and has none."""
+    with_row = [k for k, found in enumerate(result.reasons) if worst(found) != Outcome.QUARANTINED]
+    unexplained = [row for row, k in enumerate(with_row) if not result.reasons[k]]
+    for row, columns in gaps(result.table, unexplained).items():
+        named = ", ".join(columns[:5]) + (" ..." if len(columns) > 5 else "")
+        message = f"no value for {named}, and no stage said why (this is a bug)"
+        reason = Reason("unexplained_missing", "worker", Outcome.DEGRADED, message)
+        result.reasons[with_row[row]].append(reason)
+
+
+def gaps(table: pa.Table, rows: Sequence[int]) -> dict[int, list[str]]:
+    """Columns without a value (null or NaN) in some rows of a table, by row."""
+    if not rows:
+        return {}
+    lacking = _rows_with_gaps(table)
+    return {
+        row: [name for name in table.column_names if _is_missing(table[name][row].as_py())]
+        for row in rows
+        if lacking[row]
+    }
+
+
+def _rows_with_gaps(table: pa.Table) -> NDArray[np.bool_]:
+    (batch,) = table.combine_chunks().to_batches()
+    lacking = np.zeros(table.num_rows, np.bool_)
+    for column in batch.columns:
+        if column.null_count:
+            lacking |= column.is_null().to_numpy(zero_copy_only=False)
+        if pa.types.is_floating(column.type):
+            lacking |= np.isnan(column.to_numpy(zero_copy_only=False))
+    return lacking
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value != value

@@ -188,8 +188,12 @@ def _threads() -> ThreadPoolExecutor:
 
 
 def _side_by_side(call: Callable[..., None], *arguments: Iterable[Any]) -> None:
-    """Call for each, all at once; the first error is raised when all have ended."""
-    futures = [_threads().submit(call, *each) for each in zip(*arguments, strict=True)]
-    wait(futures)
+    """Call for each, all at once; an error is raised when all have ended."""
+    here, *others = zip(*arguments, strict=True)
+    futures = [_threads().submit(call, *each) for each in others]
+    try:
+        call(*here)
+    finally:
+        wait(futures)
     for future in futures:
         future.result()

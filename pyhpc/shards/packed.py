@@ -19,7 +19,7 @@ from pyarrow import csv
 from pyhpc.errors import PyhpcError
 from pyhpc.records import Outcome, Reason, Record
 from pyhpc.shards.files import digest, to_json
-from pyhpc.shards.parquet import REASON
+from pyhpc.shards.parquet import REASON, to_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,6 +41,9 @@ SCHEMA = pa.schema(
     ]
 )
 """Schema of a shard file."""
+
+IDENTITY = ("id", "source", "start", "stop", "sha256")
+"""Columns of a shard file that say which record it is, which the ledger repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +143,8 @@ class ShardTable(Sequence[Shard]):
         """Give a shard, or some."""
         if isinstance(index, slice):
             return type(self)(self._columns.take(list(range(len(self))[index])))
-        (row,) = self._columns.slice(range(len(self))[index], 1).to_pylist()
-        return Shard(**row)
+        row = range(len(self))[index]
+        return Shard(*(column[row].as_py() for column in self._columns.columns))
 
     def __iter__(self) -> Iterator[Shard]:
         for batch in self._columns.to_batches(max_chunksize=4096):
@@ -269,20 +272,40 @@ def _remedy(folder: Path) -> str:
     )
 
 
-def read_batches(file: pq.ParquetFile) -> Iterator[list[Record]]:
+@dataclass(frozen=True, eq=False, slots=True)
+class PackedBatch:
+    """A record batch of a shard.
+
+    Attributes
+    ----------
+    records : list of Record
+        The records.
+    identity : pyarrow.Table
+        The columns :data:`IDENTITY`, as they were packed.
+    """
+
+    records: list[Record]
+    identity: pa.Table
+
+
+def read_batches(file: pq.ParquetFile) -> Iterator[PackedBatch]:
     """Read the records of a shard, batch after batch."""
     for group in range(file.num_row_groups):
-        yield [_record(row) for row in file.read_row_group(group, use_threads=False).to_pylist()]
+        table = file.read_row_group(group, use_threads=False)
+        refused = _refusals(table["refused"])
+        columns = (to_list(table[name]) for name in _FIELDS)
+        records = [Record(*row) for row in zip(*columns, refused, strict=True)]
+        yield PackedBatch(records, table.select(IDENTITY))
 
 
-def _record(row: dict[str, Any]) -> Record:
-    refused = row["refused"]
-    return Record(
-        id=row["id"],
-        text=row["text"],
-        format=row["format"],
-        source=row["source"],
-        start=row["start"],
-        stop=row["stop"],
-        refused=refused and Reason(**refused | {"outcome": Outcome(refused["outcome"])}),
-    )
+_FIELDS = ("id", "text", "format", "source", "start", "stop")
+"""Columns of a shard file that make a record, in the order of its fields."""
+
+
+def _refusals(column: pa.ChunkedArray) -> list[Reason | None]:
+    if column.null_count == len(column):
+        return [None] * len(column)
+    return [
+        None if value is None else Reason(**value | {"outcome": Outcome(value["outcome"])})
+        for value in column.to_pylist()
+    ]

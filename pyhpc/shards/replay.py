@@ -79,7 +79,7 @@ def find_records(
         rows = [k for k, name in enumerate(ids) if name == id and row in (None, k)]
         if not rows:
             continue
-        records = [record for batch in read_batches(file) for record in batch]
+        records = [record for batch in read_batches(file) for record in batch.records]
         manifest = read_manifest(output, plan, index)
         ledger = manifest and pq.read_table(output.ledger / manifest["ledger"]["name"]).to_pylist()
         found.extend(Found(records[k], index, k, ledger and ledger[k]) for k in rows)

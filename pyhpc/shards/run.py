@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -10,19 +11,21 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from pyhpc.records import worst
 from pyhpc.shards.attempts import AttemptLog
-from pyhpc.shards.batch import BatchResult, run_batch
+from pyhpc.shards.batch import BatchResult, explain_gaps, run_batch
 from pyhpc.shards.commit import commit, read_manifest
 from pyhpc.shards.isolate import Isolation
-from pyhpc.shards.ledger import build_ledger, count_outcomes
+from pyhpc.shards.ledger import build_ledger
 from pyhpc.shards.packed import open_shard, read_batches
 from pyhpc.shards.plan import cached_plan, packing_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pyhpc.shards.output import Output
+    from pyhpc.shards.packed import PackedBatch, Shard
     from pyhpc.shards.task import Task
 
 
@@ -111,26 +114,44 @@ def run_shard(
         run: Callable[..., BatchResult] = partial(run_batch, task, threads=threads)
         if isolated:
             run = stack.enter_context(Isolation(task, plan.guard, threads=threads))
-        started = time.perf_counter()
-        file = open_shard(packing or packing_folder(output, plan), plan.shards[index])
         results: list[BatchResult] = []
-        ledgers: list[pa.Table] = []
-        reading = time.perf_counter() - started
-        row = 0
-        for records in read_batches(file):
+        identities: list[pa.Table] = []
+        overhead = {"shard.read": 0.0, "shard.commit": 0.0}
+        treated = 0
+        folder = packing or packing_folder(output, plan)
+        for batch in _timed(_read(folder, plan.shards[index]), overhead, "shard.read"):
             if not isolated:
                 log.set_deadline(plan.guard.record_seconds)
-            results.append(run(records))
-            ledgers.append(build_ledger(records, results[-1].reasons, index, row))
-            row += len(records)
-            log.treated(row)
-            on_batch(count_outcomes(ledgers[-1]))
+            results.append(run(batch.records))
+            identities.append(batch.identity)
+            treated += len(batch.records)
+            log.treated(treated)
+            on_batch(dict(Counter(str(worst(found)) for found in results[-1].reasons)))
         log.lift_deadline()
-        result = BatchResult.join(task.schema, results)
         started = time.perf_counter()
-        manifest = commit(output, plan, index, result.table, pa.concat_tables(ledgers), attempt)
-        overhead = {"shard.read": reading, "shard.commit": time.perf_counter() - started}
+        result = BatchResult.join(task.schema, results)
+        explain_gaps(result)
+        ledger = build_ledger(pa.concat_tables(identities), result.reasons, index, 0)
+        manifest = commit(output, plan, index, result.table, ledger, attempt)
+        overhead["shard.commit"] = time.perf_counter() - started
         log.end(manifest["records"], result.seconds | overhead)
     return ShardDone(
         index, manifest["records"], manifest["outcomes"], manifest["reasons"], was_run=True
     )
+
+
+def _read(folder: Path, shard: Shard) -> Iterator[PackedBatch]:
+    yield from read_batches(open_shard(folder, shard))
+
+
+def _timed(
+    items: Iterator[PackedBatch], seconds: dict[str, float], stage: str
+) -> Iterator[PackedBatch]:
+    """Pass items on, and add up the time that it takes to get them."""
+    while True:
+        started = time.perf_counter()
+        item = next(items, None)
+        seconds[stage] += time.perf_counter() - started
+        if item is None:
+            return
+        yield item

@@ -27,14 +27,14 @@ class TaskResult:
     reasons : mapping of int to list of Reason
         What is to be said of the records, by the same positions. A record without a row has a
         reason whose outcome is quarantined, and a missing value has a reason.
-    seconds : mapping of str to float
+    seconds : dict of str to float
         Time by stage.
     """
 
     table: pa.Table
     positions: Sequence[int]
     reasons: Mapping[int, list[Reason]]
-    seconds: Mapping[str, float]
+    seconds: dict[str, float]
 
 
 class Task(Protocol):

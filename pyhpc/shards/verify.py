@@ -15,7 +15,7 @@ from pyhpc.shards.commit import build_manifest, describe_file, read_manifest
 from pyhpc.shards.files import sync_folder, to_json
 from pyhpc.shards.finish import strays, total_manifest
 from pyhpc.shards.ledger import SCHEMA as LEDGER_SCHEMA
-from pyhpc.shards.packed import open_shard
+from pyhpc.shards.packed import IDENTITY, open_shard
 from pyhpc.shards.plan import Plan, packing_folder
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _check_shard(
 ) -> Iterator[Problem]:
     inputs: pa.Table | None = None
     try:
-        inputs = open_shard(folder, shard).read(columns=_IDENTITY)
+        inputs = open_shard(folder, shard).read(columns=list(IDENTITY))
     except PyhpcError as error:
         yield Problem(folder / shard.name, error.message, error.remedy)
     if manifest is None:
@@ -167,9 +167,6 @@ def _check_shard(
         yield Problem(path, "the manifest does not say what its files do", _REPAIR, suspects)
 
 
-_IDENTITY = ["id", "source", "start", "stop", "sha256"]
-
-
 def _read(path: Path, entry: dict[str, Any]) -> pa.Table | Problem:
     """Table of a file that is as its manifest says."""
     try:
@@ -191,7 +188,7 @@ def _contradictions(
     if not ledger.schema.equals(LEDGER_SCHEMA):
         yield "the ledger has other columns than a ledger has"
         return
-    if inputs is not None and ledger.select(_IDENTITY).to_pydict() != inputs.to_pydict():
+    if inputs is not None and ledger.select(IDENTITY).to_pydict() != inputs.to_pydict():
         yield "the ledger's records are not those of the shard"
     rows = ledger.to_pylist()
     if [(row["shard"], row["row"]) for row in rows] != [(index, k) for k in range(len(rows))]:
@@ -205,9 +202,9 @@ def _contradictions(
     if part["id"].to_pylist() != [row["id"] for row in kept]:
         yield "the part's rows are not the records that the ledger keeps"
         return
-    for k, columns in gaps(part).items():
-        if not kept[k]["reasons"]:
-            yield f"record {kept[k]['id']} has no value for {columns[0]}, and no reason"
+    unexplained = [k for k, row in enumerate(kept) if not row["reasons"]]
+    for k, columns in gaps(part, unexplained).items():
+        yield f"record {kept[k]['id']} has no value for {columns[0]}, and no reason"
 
 
 def _check_whole(output: Output, plan: Plan, manifests: list[Manifest]) -> Iterator[Problem]:
