@@ -78,7 +78,7 @@ def permutation_importance(
             shuffled = repeated
             for name in names:
                 column = held_out[name].take(shuffles)
-                shuffled = shuffled.set_column(shuffled.column_names.index(name), name, column)
+                shuffled = shuffled.set_column(shuffled.schema.get_field_index(name), name, column)
             increases[j, k] = float(np.abs(fitted.predict(shuffled) - truth).mean()) - base
     means, deviations = increases.mean(axis=1), increases.std(axis=1)
     order = np.argsort(-means, kind="stable")
