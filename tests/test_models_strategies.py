@@ -70,7 +70,8 @@ def test_the_soft_gate_is_never_worse_than_its_baseline_on_what_it_was_fitted_to
         for _ in range(30):
             terms = rng.random((2, 40))
             residuals, differences = rng.normal(size=40), scale * rng.normal(size=40)
-            weights = _weights(terms, _fit_weights(terms, residuals, differences))
+            found = _fit_weights(terms, residuals, differences, np.full(2, 0.25))
+            weights = _weights(terms, found)
             assert ((weights >= 0) & (weights <= 1)).all()
             left = residuals - weights * differences
             assert (left**2).sum() <= (residuals**2).sum()
@@ -89,14 +90,46 @@ def test_the_soft_gate_follows_coverage_and_margin():
     assert (weights[1] > 0) & (np.diff(weights) >= 0).all() & (weights[3] <= 1)
 
 
-def test_a_soft_gate_without_folds_trusts_both_models_equally():
+@pytest.mark.parametrize("trust", [0.0, 0.5, 0.75])
+def test_a_soft_gate_without_folds_trusts_as_it_is_told(trust):
     table, target = covered_table()
-    fitted = from_spec({"kind": "soft_gate", **GATE, "n_folds": 0}).fit(table, target, Compute())
+    spec = {"kind": "soft_gate", **GATE, "n_folds": 0, "trust": trust}
+    fitted = from_spec(spec).fit(table, target, Compute())
     told = fitted.explain(table)
-    np.testing.assert_array_equal(told["gate"], table["has_p"].to_numpy() / 2)
-    middle = (told["baseline"] + told["specialist"]) / 2
-    expected = np.where(told["gate"] > 0, middle, told["baseline"])
+    np.testing.assert_array_equal(told["gate"], trust * table["has_p"].to_numpy())
+    mean = (1 - trust) * told["baseline"] + trust * told["specialist"]
+    expected = np.where(told["gate"] > 0, mean, told["baseline"])
     np.testing.assert_allclose(fitted.predict(table), expected, rtol=1e-12)
+
+
+def test_the_spread_of_a_soft_gate_is_that_of_all_members_behind_it():
+    table, target = covered_table()
+    blends = [
+        {"kind": "blend", "models": [model, {"kind": "mean"}, NEAREST], "weights": [2, 1, 1]}
+        for model in (SMALL, SMALL_PHYSICS)
+    ]
+    parts = {"baseline": blends[0], "specialist": blends[1], "indicators": ["has_p"]}
+    spec = {"kind": "soft_gate", **parts, "n_folds": 0, "trust": 0.75}
+    fitted = from_spec(spec).fit(table, target, Compute())
+    told = fitted.explain(table)
+    members = np.concatenate(
+        [part.member_predictions(table) for part in (fitted.baseline, fitted.specialist)]
+    )
+    of_blend = np.array([0.5, 0.25, 0.25])[:, None]
+    weights = np.concatenate([(1 - told["gate"]) * of_blend, told["gate"] * of_blend])
+    deviations = members - fitted.predict(table)
+    expected = np.sqrt((weights * deviations**2).sum(axis=0))
+    np.testing.assert_allclose(told["spread"], expected, rtol=1e-9)
+    has = table["has_p"].to_numpy() == 1
+    own = fitted.baseline.explain(table)["spread"]
+    np.testing.assert_allclose(told["spread"][~has], own[~has], rtol=1e-12)
+
+
+def test_a_soft_gate_between_single_models_claims_no_spread():
+    table, target = covered_table()
+    for baseline in (SMALL, {"kind": "bagged", "model": SMALL, "n": 2}):
+        spec = {"kind": "soft_gate", **GATE, "baseline": baseline, "n_folds": 0}
+        assert "spread" not in from_spec(spec).fit(table, target, Compute()).explain(table)
 
 
 def test_out_of_fold_residuals_are_honest_and_in_sample_ones_are_not():

@@ -150,10 +150,10 @@ class SoftGate(Model):
     The weight of the specialist is ``coverage * (a + b * certainty)``, held within 0 and 1, where
     ``coverage`` is the mean of the indicators and ``certainty = m / (m + margin_scale)`` for the
     margin m. The coefficients are not negative, and fit what out-of-fold predictions of both
-    models inside the training set say of the target, starting from equal trust (1/2). If that is
-    no better than the baseline alone, by the squared error of the same predictions, the weight is
-    0: the specialist has to prove itself. Without folds, the trust stays equal: half the coverage
-    (with a margin: a quarter of it, and a quarter times certainty).
+    models inside the training set say of the target, starting from ``trust``. If that is no better
+    than the baseline alone, by the squared error of the same predictions, the weight is 0: the
+    specialist has to prove itself. Without folds, the weight is the trust times the coverage (with
+    a margin: half of that, and half times certainty).
 
     Attributes
     ----------
@@ -166,8 +166,11 @@ class SoftGate(Model):
         margin means no doubt.
     margin_scale : float
         Margin at which certainty is 1/2.
+    trust : float
+        Weight of the specialist in a row that is wholly covered and certain, before the data
+        speak.
     n_folds : int
-        Folds inside the training set; 0: equal trust, which fits each model once only.
+        Folds inside the training set; 0: the trust as it is, which fits each model once only.
     groups : str, optional
         Column of groups that these folds keep whole.
     """
@@ -178,6 +181,7 @@ class SoftGate(Model):
     indicators: tuple[str, ...]
     margin: str | None = None
     margin_scale: float = 1.0
+    trust: float = 0.5
     n_folds: int = 5
     groups: str | None = None
 
@@ -186,6 +190,8 @@ class SoftGate(Model):
             raise ValueError("indicators is empty; name one at least")
         if self.margin_scale <= 0:
             raise ValueError(f"margin_scale = {self.margin_scale}; it must be positive")
+        if not 0 <= self.trust <= 1:
+            raise ValueError(f"trust = {self.trust}; it must be in [0, 1]")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -197,9 +203,10 @@ class SoftGate(Model):
     def fit(self, table: pa.Table, target: Target, compute: Compute) -> FittedSoftGate:
         """Fit to a table."""
         check_fit(table, target)
-        coefficients = _equal_trust(len(self.reliabilities(table)))
+        n_terms = len(self.reliabilities(table))
+        coefficients = np.full(n_terms, self.trust / n_terms)
         if self.n_folds:
-            coefficients = self._validated(table, target, compute)
+            coefficients = self._validated(table, target, compute, coefficients)
         return FittedSoftGate(
             self,
             self.baseline.fit(table, target, compute),
@@ -213,11 +220,13 @@ class SoftGate(Model):
         coefficients = np.array(state.facts["coefficients"])
         return FittedSoftGate(self, parts["baseline"], parts["specialist"], coefficients)
 
-    def _validated(self, table: pa.Table, target: Target, compute: Compute) -> NDArray[np.float64]:
+    def _validated(
+        self, table: pa.Table, target: Target, compute: Compute, prior: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         folds = inner_folds(table, self.n_folds, self.groups, compute.seed)
         first = out_of_fold(self.baseline, table, target, folds, compute)
         second = out_of_fold(self.specialist, table, target, folds, compute)
-        return _fit_weights(self.reliabilities(table), target.values - first, second - first)
+        return _fit_weights(self.reliabilities(table), target.values - first, second - first, prior)
 
     def reliabilities(self, table: pa.Table) -> NDArray[np.float64]:
         """Give coverage and, with a margin, coverage times certainty, shape (n_terms, n_rows)."""
@@ -249,12 +258,19 @@ class FittedSoftGate(Fitted):
         return mixed
 
     def explain(self, table: pa.Table) -> dict[str, NDArray[np.float64]]:
-        """Say how each prediction came about."""
-        return {
-            "gate": self.weights(table),
-            "baseline": self.baseline.predict(table),
-            "specialist": self.specialist.predict(table),
-        }
+        """Say how each prediction came about.
+
+        Where both models are ensembles, ``spread`` is that of all their members together, each with
+        its weight through the gate (law of total variance).
+        """
+        weight = self.weights(table)
+        first, second = self.baseline.predict(table), self.specialist.predict(table)
+        result = {"gate": weight, "baseline": first, "specialist": second}
+        spreads = [part.explain(table).get("spread") for part in (self.baseline, self.specialist)]
+        if spreads[0] is not None and spreads[1] is not None:
+            within = (1 - weight) * spreads[0] ** 2 + weight * spreads[1] ** 2
+            result["spread"] = np.sqrt(within + weight * (1 - weight) * (second - first) ** 2)
+        return result
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -280,19 +296,17 @@ def _weights(terms: NDArray[np.float64], coefficients: NDArray[np.float64]) -> N
     return held
 
 
-def _equal_trust(n_terms: int) -> NDArray[np.float64]:
-    return np.full(n_terms, 0.5 / n_terms)
-
-
 def _fit_weights(
-    terms: NDArray[np.float64], residuals: NDArray[np.float64], differences: NDArray[np.float64]
+    terms: NDArray[np.float64],
+    residuals: NDArray[np.float64],
+    differences: NDArray[np.float64],
+    prior: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Coefficients of the weight that takes most of the residuals away.
 
-    Ridge regression towards equal trust, each coefficient with the standard deviation
+    Ridge regression towards the prior, each coefficient with the standard deviation
     :data:`_DOUBT`, in the units of the residuals' scatter.
     """
-    prior = _equal_trust(len(terms))
     scatter = float(residuals.std())
     if scatter == 0.0:
         return np.zeros(len(terms))
