@@ -43,8 +43,10 @@ class XGBoost(Model):
     loss : str
         Of an error e: ``"squared"``; ``"pseudo_huber"``, ``sqrt(1 + e^2) - 1``, which weighs
         errors beyond one unit of the target by their size only; or ``"absolute"``.
-    n_trees, max_depth, learning_rate, subsample, colsample_bytree, min_child_weight, reg_lambda
-        As XGBoost's parameters of these names (``n_trees`` is the number of boosting rounds).
+    n_trees, max_depth, learning_rate, subsample, colsample_bytree, min_child_weight, reg_lambda, \
+    max_bin
+        As XGBoost's parameters of these names (``n_trees`` is the number of boosting rounds). With
+        fewer rows than bins, the time of a fit goes with the number of bins.
     fill : float, optional
         Replaces missing values; without it, each split learns where they belong.
     early_stopping : int
@@ -63,6 +65,7 @@ class XGBoost(Model):
     colsample_bytree: float = 0.5
     min_child_weight: float = 5.0
     reg_lambda: float = 1.0
+    max_bin: int = 256
     fill: float | None = None
     early_stopping: int = 0
 
@@ -75,6 +78,8 @@ class XGBoost(Model):
         for name in ("subsample", "colsample_bytree"):
             if getattr(self, name) > 1:
                 raise ValueError(f"{name} = {getattr(self, name)}; it must be at most 1")
+        if self.max_bin < 2:
+            raise ValueError(f"max_bin = {self.max_bin}; it must be at least 2")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -123,7 +128,9 @@ class XGBoost(Model):
         compute: Compute,
         ref: Any = None,
     ) -> Any:
-        return need("xgboost").QuantileDMatrix(rows, **labels, nthread=compute.threads, ref=ref)
+        return need("xgboost").QuantileDMatrix(
+            rows, **labels, max_bin=self.max_bin, nthread=compute.threads, ref=ref
+        )
 
     def _train(self, data: Any, n_trees: int, compute: Compute, **options: Any) -> Any:
         parameters = {
@@ -138,6 +145,7 @@ class XGBoost(Model):
             "colsample_bytree": self.colsample_bytree,
             "min_child_weight": self.min_child_weight,
             "reg_lambda": self.reg_lambda,
+            "max_bin": self.max_bin,
         }
         return need("xgboost").train(parameters, data, num_boost_round=n_trees, **options)
 
