@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 import gemmi
@@ -162,7 +163,7 @@ def charge_balance(contents: Sequence[Mapping[int, float]]) -> dict[str, NDArray
     ----------
     .. [1] D. W. Davies et al., J. Open Source Softw. 4, 1361 (2019), doi 10.21105/joss.01361
     """
-    states, shares = _common_states()
+    states, shares = common_states()
     result = {name: np.full(len(contents), np.nan) for name in CHARGE_BALANCE}
     for k, one in enumerate(contents):
         elements = np.fromiter(one, dtype=np.int64) - 1
@@ -192,7 +193,8 @@ CHARGE_BALANCE = (
 """Columns of :func:`charge_balance`."""
 
 
-def _common_states() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+@cache
+def common_states() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Commonest state of each element other than 0, and its share; NaN where none is known."""
     states, shares = np.full(len(SYMBOLS), np.nan), np.full(len(SYMBOLS), np.nan)
     counts: dict[int, dict[float, float]] = {}
@@ -204,4 +206,5 @@ def _common_states() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     for index, found in counts.items():
         states[index] = max(found, key=lambda state: (found[state], -abs(state)))
         shares[index] = found[states[index]] / sum(found.values())
+    states.flags.writeable = shares.flags.writeable = False
     return states, shares

@@ -24,6 +24,12 @@ from pyhpc.features.formulas import (
     parse_formula,
     stated_batch,
 )
+from pyhpc.features.stoichiometry import (
+    cation_statistics,
+    cell_shares,
+    formula_units,
+    stoichiometry,
+)
 from pyhpc.features.symmetry import CRYSTAL_SYSTEMS, N_SPACE_GROUPS
 from pyhpc.kernels import ValenceMethod
 from pyhpc.models import Target, ordinal, parse_targets
@@ -298,18 +304,15 @@ def _stated_features(
     columns: dict[str, Any] = {name: _numbers(rows, ids, name) for name in data.numbers}
     ion = job.featurize.get("mobile_ion", "Li")
     if data.composition:
-        contents = [
-            _formula(row[data.composition], name) for row, name in zip(rows, ids, strict=True)
-        ]
-        made = featurize(stated_batch(ids, contents), ["composition"], mobile_ion=ion)
-        columns |= {name: made[name] for name in made.column_names[1:]} | charge_balance(contents)
+        formulas = _formulas(rows, ids, data.composition)
+        made = featurize(stated_batch(ids, formulas), ["composition"], mobile_ion=ion)
+        columns |= {name: made[name] for name in made.column_names[1:]}
+        columns |= charge_balance(formulas)
+        columns |= stoichiometry(formulas, ion) | cation_statistics(formulas, ion)
     if data.lattice:
         cells = np.stack([_numbers(rows, ids, name) for name in data.lattice], axis=1)
         source = data.cell_composition or data.composition
-        contents = [
-            _formula(row[source], name) if source else {1: 1.0}
-            for row, name in zip(rows, ids, strict=True)
-        ]
+        contents = _formulas(rows, ids, source) if source else [{1: 1.0}] * len(rows)
         made = featurize(stated_batch(ids, contents, cells), ["lattice"], mobile_ion=ion)
         unknown = (*_NEEDS_SITES, f"n_{ion.lower()}_sites")
         for name in made.column_names[1:]:
@@ -317,6 +320,12 @@ def _stated_features(
                 columns[f"stated_{name}"] = made[name]
             elif name not in (*unknown, *_STATED):
                 columns[name] = made[name]
+        if data.cell_composition:
+            volumes = np.asarray(made["volume"], dtype=np.float64)
+            columns |= cell_shares(contents, cells, volumes, ion)
+            if data.composition:
+                units = formula_units(formulas, contents)
+                columns |= {"formula_units": units, "cell_volume_per_formula": volumes / units}
     if data.space_group:
         numbers = _numbers(rows, ids, data.space_group)
         last = list(CRYSTAL_SYSTEMS.values())
@@ -327,11 +336,16 @@ def _stated_features(
     return columns
 
 
-def _formula(text: str, name: str) -> dict[int, float]:
-    try:
-        return parse_formula(text)
-    except PyhpcError as error:
-        raise PyhpcError(f"row {name}: {error.message}", error.remedy) from None
+def _formulas(
+    rows: Sequence[dict[str, str]], ids: Sequence[str], column: str
+) -> list[dict[int, float]]:
+    contents = []
+    for row, name in zip(rows, ids, strict=True):
+        try:
+            contents.append(parse_formula(row[column]))
+        except PyhpcError as error:
+            raise PyhpcError(f"row {name}: {error.message}", error.remedy) from None
+    return contents
 
 
 def _numbers(rows: Sequence[dict[str, str]], ids: Sequence[str], column: str) -> Any:
