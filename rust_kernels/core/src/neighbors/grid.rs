@@ -1,7 +1,7 @@
 //! Atoms of one crystal in rows that searches run along.
 
-use super::scan::{self, CAPACITY, Hits, LANES, PIECE, Run};
-use crate::batch::Crystal;
+use super::scan::{self, Hits, LANES, PIECE, Run};
+use crate::batch::{Crystal, map_sites};
 use crate::lattice::{Lattice, Mat3, Vec3, dot, norm, row_times, sub};
 use crate::simd::{self, Level};
 
@@ -71,7 +71,7 @@ impl Block<'_> {
     /// Number of neighbours, at least 1.
     #[inline(always)]
     pub fn len(&self) -> usize {
-        self.hits.len
+        self.hits.len()
     }
 
     /// Never true.
@@ -84,30 +84,36 @@ impl Block<'_> {
     /// infinite.
     #[inline(always)]
     pub fn squared(&self) -> &[[f64; LANES]] {
-        self.hits.squared[..self.len().next_multiple_of(LANES)]
-            .as_chunks()
-            .0
+        self.hits.squared()
     }
 
     /// Slots of the neighbours among the atoms of the grid, for values that
     /// [`NeighborGrid::by_slot`] has put there, in groups likewise. Those beyond `len` are 0.
     #[inline(always)]
     pub fn slots(&self) -> &[[u32; LANES]] {
-        self.hits.slots[..self.len().next_multiple_of(LANES)]
-            .as_chunks()
-            .0
+        self.hits.slots()
+    }
+
+    #[inline(always)]
+    fn slot(&self, k: usize) -> usize {
+        self.slots().as_flattened()[k] as usize
+    }
+
+    #[inline(always)]
+    fn image(&self, k: usize) -> &Image {
+        &self.grid.images[self.hits.images().as_flattened()[k] as usize]
     }
 
     /// Site of neighbour `k`.
     #[inline(always)]
     pub fn site(&self, k: usize) -> usize {
-        self.grid.atoms.labels[self.hits.slots[k] as usize][3] as usize
+        self.grid.atoms.labels[self.slot(k)][3] as usize
     }
 
     /// Distance of neighbour `k` in angstrom.
     #[inline(always)]
     pub fn distance(&self, k: usize) -> f64 {
-        self.hits.squared[k].sqrt()
+        self.squared().as_flattened()[k].sqrt()
     }
 
     /// Lattice translation of neighbour `k`.
@@ -120,10 +126,14 @@ impl Block<'_> {
     /// Lattice translation and site of neighbour `k`.
     #[inline(always)]
     pub fn label(&self, k: usize) -> Label {
-        let image = &self.grid.images[self.hits.images[k] as usize].label;
-        let own = &self.grid.atoms.labels[self.hits.slots[k] as usize];
+        let image = &self.image(k).label;
+        let own = &self.grid.atoms.labels[self.slot(k)];
         let wrap = &self.home.wrap;
-        std::array::from_fn(|l| image[l] + own[l] + wrap[l])
+        let mut label = *own;
+        for l in 0..label.len() {
+            label[l] += image[l] + wrap[l];
+        }
+        label
     }
 
     /// All there is to know of neighbour `k`.
@@ -140,9 +150,8 @@ impl Block<'_> {
     /// Vector from the site to neighbour `k`, in angstrom.
     #[inline(always)]
     pub fn vector(&self, k: usize) -> Vec3 {
-        let image = &self.grid.images[self.hits.images[k] as usize];
-        let (atoms, slot) = (&self.grid.atoms, self.hits.slots[k] as usize);
-        let origin = sub(&self.home.coords, &image.offset);
+        let (atoms, slot) = (&self.grid.atoms, self.slot(k));
+        let origin = sub(&self.home.coords, &self.image(k).offset);
         sub(&[atoms.x[slot], atoms.y[slot], atoms.z[slot]], &origin)
     }
 }
@@ -184,6 +193,8 @@ pub struct NeighborGrid {
     /// First slot of each bin, row after row, and the number of atoms.
     starts: Vec<u32>,
     homes: Vec<Home>,
+    /// Sites bin after bin.
+    order: Vec<u32>,
     /// Farthest image of the cell along the first two vectors, either way.
     reach: [i64; 2],
     /// All images up to there, those along the second vector next to each other.
@@ -355,6 +366,7 @@ impl NeighborGrid {
             atoms: Atoms::default(),
             starts: Vec::new(),
             homes,
+            order: Vec::new(),
             reach,
             images,
         };
@@ -423,10 +435,39 @@ impl NeighborGrid {
             }
         }
         let n = atoms.labels.len();
+        self.order = sorted;
         self.starts.push(n as u32);
         for list in [&mut atoms.x, &mut atoms.y, &mut atoms.z] {
             list.resize(n + LANES, 0.0);
         }
+    }
+
+    /// All sites in the order in which they are best searched around: one after another, they find
+    /// much the same atoms, which are at hand then.
+    pub fn order(&self) -> impl Iterator<Item = usize> {
+        self.order.iter().map(|&site| site as usize)
+    }
+
+    /// Maps each site to a value, by site, in parallel where `parallel`; sites are visited in
+    /// [`Self::order`].
+    pub fn map_sites<T: Default + Clone + Send>(
+        &self,
+        parallel: bool,
+        f: impl Fn(usize) -> T + Sync + Send,
+    ) -> Vec<T> {
+        /// How many sites ahead the next one is fetched.
+        const AHEAD: usize = 4;
+        let found = map_sites(self.order.len(), parallel, |k| {
+            if let Some(&site) = self.order.get(k + AHEAD) {
+                scan::prefetch(&self.homes[site as usize]);
+            }
+            f(self.order[k] as usize)
+        });
+        let mut values = vec![T::default(); found.len()];
+        for (site, value) in self.order().zip(found) {
+            values[site] = value;
+        }
+        values
     }
 
     /// The value of each site at each of its slots.
@@ -444,24 +485,23 @@ impl NeighborGrid {
 
     /// Number of neighbours of `site`.
     pub fn count(&self, site: usize) -> usize {
-        let mut count = 0;
-        self.dispatch::<false, _>(site, &mut |block: &Block<'_>| count += block.len());
-        count
+        self.dispatch::<false, _>(site, &mut |_: &Block<'_>| {})
     }
 
     /// Hands the neighbours of `site` to a visitor, several at a time, in an order that depends on
     /// the crystal alone.
     #[inline]
     pub fn for_each_block<V: BlockVisitor>(&self, site: usize, visitor: &mut V) {
-        self.dispatch::<true, V>(site, visitor);
+        let left = self.dispatch::<true, V>(site, visitor);
+        debug_assert_eq!(left, 0);
     }
 
-    /// Searches with the instructions of the level; without `KEEP`, blocks hold nothing but the
-    /// number of neighbours.
+    /// Searches with the instructions of the level; without `KEEP`, neighbours are not handed on but
+    /// counted.
     #[inline]
-    fn dispatch<const KEEP: bool, V: BlockVisitor>(&self, site: usize, visitor: &mut V) {
+    fn dispatch<const KEEP: bool, V: BlockVisitor>(&self, site: usize, visitor: &mut V) -> usize {
         match self.level {
-            Level::Scalar => self.search(site, visitor, scan::scalar::<KEEP>),
+            Level::Scalar => self.search::<KEEP, V>(site, visitor, scan::scalar::<KEEP>),
             // SAFETY: the processor has the instructions, which `with_level` asserted.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { self.search_avx2::<KEEP, V>(site, visitor) },
@@ -469,37 +509,48 @@ impl NeighborGrid {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => unsafe { self.search_avx512::<KEEP, V>(site, visitor) },
             #[cfg(not(target_arch = "x86_64"))]
-            _ => self.search(site, visitor, scan::scalar::<KEEP>),
+            _ => self.search::<KEEP, V>(site, visitor, scan::scalar::<KEEP>),
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
-    fn search_avx2<const KEEP: bool, V: BlockVisitor>(&self, site: usize, visitor: &mut V) {
-        self.search(site, visitor, |atoms, run, hits| {
+    fn search_avx2<const KEEP: bool, V: BlockVisitor>(
+        &self,
+        site: usize,
+        visitor: &mut V,
+    ) -> usize {
+        self.search::<KEEP, V>(site, visitor, |atoms, run, hits| {
             scan::avx2::<KEEP>(atoms, run, hits);
-        });
+        })
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
-    fn search_avx512<const KEEP: bool, V: BlockVisitor>(&self, site: usize, visitor: &mut V) {
-        self.search(site, visitor, |atoms, run, hits| {
+    fn search_avx512<const KEEP: bool, V: BlockVisitor>(
+        &self,
+        site: usize,
+        visitor: &mut V,
+    ) -> usize {
+        self.search::<KEEP, V>(site, visitor, |atoms, run, hits| {
             scan::avx512::<KEEP>(atoms, run, hits);
-        });
+        })
     }
 
-    /// Runs through all rows that the sphere around a site can touch.
+    /// Runs through all rows that the sphere around a site can touch; gives the number of neighbours
+    /// that were not handed on.
     #[inline(always)]
-    fn search<V: BlockVisitor>(
+    fn search<const KEEP: bool, V: BlockVisitor>(
         &self,
         site: usize,
         visitor: &mut V,
         scan: impl Fn(&Atoms, &Run, &mut Hits),
-    ) {
+    ) -> usize {
         let home = &self.homes[site];
         let mut hits = Hits::new();
-        let [x_range, y_range] = [0, 1].map(|k| self.columns_around(k, home.place[k]));
+        // One by one: a closure would not be compiled for the level.
+        let x_range = self.columns_around(0, home.place[0]);
+        let y_range = self.columns_around(1, home.place[1]);
         let [nx, ny] = self.n_columns;
         let level = home.place[2] - 0.5 + self.n_below as f64;
         let n_layers = self.n_layers as f64;
@@ -547,7 +598,7 @@ impl NeighborGrid {
                                 run.start = run.end;
                                 run.end = (end as usize).min(run.start + PIECE);
                                 scan(&self.atoms, &run, &mut hits);
-                                if hits.len > CAPACITY - PIECE {
+                                if KEEP && hits.is_full() {
                                     self.hand_on(home, &mut hits, visitor);
                                 }
                             }
@@ -565,23 +616,22 @@ impl NeighborGrid {
                 (image_x, column_x) = (image_x + 1, 0);
             }
         }
-        if hits.len > 0 {
+        if KEEP && hits.len() > 0 {
             self.hand_on(home, &mut hits, visitor);
         }
+        hits.len()
     }
 
     /// Gives the visitor what was found so far.
     #[inline(always)]
     fn hand_on<V: BlockVisitor>(&self, home: &Home, hits: &mut Hits, visitor: &mut V) {
-        let len = hits.len;
-        hits.squared[len..len + LANES].fill(f64::INFINITY);
-        hits.slots[len..len + LANES].fill(0);
+        hits.pad();
         visitor.visit(&Block {
             grid: self,
             home,
             hits,
         });
-        hits.len = 0;
+        hits.clear();
     }
 
     /// First and last column along `k` that the sphere around a place can touch.

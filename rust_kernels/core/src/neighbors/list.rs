@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Block, BlockVisitor, NeighborGrid, check_cutoff, check_pairs};
-use crate::batch::{CrystalBatch, map_sites};
+use super::grid::Label;
+use super::{Block, BlockVisitor, LANES, NeighborGrid, check_cutoff, check_pairs};
+use crate::batch::CrystalBatch;
 use crate::error::{BatchError, CrystalError};
 
 /// Sites of a large crystal whose pairs are written by one thread at a time.
@@ -66,7 +67,7 @@ impl NeighborLists {
             check_pairs(crystal, cutoff)?;
             let grid = NeighborGrid::new(crystal, cutoff);
             let large = crystal.is_large();
-            let counts = map_sites(crystal.n_sites(), large, |site| grid.count(site));
+            let counts = grid.map_sites(large, |site| grid.count(site));
             Ok(Counted {
                 grid,
                 counts,
@@ -150,11 +151,16 @@ impl BlockVisitor for Writer<'_> {
         for (distance, squared) in into.distances.iter_mut().zip(squared) {
             *distance = squared.sqrt();
         }
-        let pairs = into.j.iter_mut().zip(into.shifts);
-        for (k, (j, shift)) in pairs.enumerate() {
-            let [x, y, z, site] = block.label(k);
-            *j = self.first_site + i64::from(site);
-            *shift = [x, y, z];
+        let (js, shifts) = (into.j.chunks_mut(LANES), into.shifts.chunks_mut(LANES));
+        for (group, (j, shifts)) in js.zip(shifts).enumerate() {
+            let mut labels = [Label::default(); LANES];
+            for (lane, label) in labels.iter_mut().enumerate() {
+                *label = block.label(group * LANES + lane);
+            }
+            for ((j, shift), [x, y, z, site]) in j.iter_mut().zip(shifts).zip(labels) {
+                *j = self.first_site + i64::from(site);
+                *shift = [x, y, z];
+            }
         }
     }
 }

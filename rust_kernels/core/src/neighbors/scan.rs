@@ -3,6 +3,8 @@
 //! Each level keeps the atoms in their order and computes `(dx dx + dy dy) + dz dz`, so that all
 //! find the same atoms at the same distances, bit for bit.
 
+use std::mem::MaybeUninit;
+
 use super::grid::Atoms;
 use crate::lattice::Vec3;
 
@@ -17,24 +19,87 @@ pub const CAPACITY: usize = 2 * PIECE;
 pub const LANES: usize = 8;
 
 /// Atoms within the cutoff: their squared distances and places among the atoms of the grid.
+///
+/// There is one per search, and most of it is never written, so that nothing is to begin with: the
+/// first `len` of each array are, by the scans that raised `len`.
 #[derive(Debug)]
 pub struct Hits {
-    pub len: usize,
-    pub squared: [f64; CAPACITY + LANES],
-    pub slots: [u32; CAPACITY + LANES],
-    /// Which image of the rows each atom was found in.
-    pub images: [u32; CAPACITY + LANES],
+    len: usize,
+    squared: [MaybeUninit<f64>; CAPACITY + LANES],
+    slots: [MaybeUninit<u32>; CAPACITY + LANES],
+    images: [MaybeUninit<u32>; CAPACITY + LANES],
 }
 
 impl Hits {
+    #[inline(always)]
     pub fn new() -> Self {
         Self {
             len: 0,
-            squared: [0.0; CAPACITY + LANES],
-            slots: [0; CAPACITY + LANES],
-            images: [0; CAPACITY + LANES],
+            squared: [MaybeUninit::uninit(); CAPACITY + LANES],
+            slots: [MaybeUninit::uninit(); CAPACITY + LANES],
+            images: [MaybeUninit::uninit(); CAPACITY + LANES],
         }
     }
+
+    /// Number of atoms.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there might be no room for another piece.
+    #[inline(always)]
+    pub fn is_full(&self) -> bool {
+        self.len > CAPACITY - PIECE
+    }
+
+    /// Forgets all atoms.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Fills the last group of [`LANES`] up with atoms that are infinitely far.
+    #[inline(always)]
+    pub fn pad(&mut self) {
+        let end = self.len..self.len + LANES;
+        self.squared[end.clone()].fill(MaybeUninit::new(f64::INFINITY));
+        self.slots[end.clone()].fill(MaybeUninit::new(0));
+        self.images[end].fill(MaybeUninit::new(0));
+    }
+
+    /// Squared distances in whole groups of [`LANES`]; to be padded first.
+    #[inline(always)]
+    pub fn squared(&self) -> &[[f64; LANES]] {
+        // SAFETY: written by the scans up to `len`, by `pad` up to the end of the group.
+        unsafe { groups(&self.squared, self.len) }
+    }
+
+    /// Places among the atoms of the grid likewise.
+    #[inline(always)]
+    pub fn slots(&self) -> &[[u32; LANES]] {
+        // SAFETY: as above.
+        unsafe { groups(&self.slots, self.len) }
+    }
+
+    /// Which image of the rows each atom was found in, likewise.
+    #[inline(always)]
+    pub fn images(&self) -> &[[u32; LANES]] {
+        // SAFETY: as above.
+        unsafe { groups(&self.images, self.len) }
+    }
+}
+
+/// The first `len` values, rounded up to whole groups.
+///
+/// # Safety
+///
+/// They must have been written.
+#[inline(always)]
+unsafe fn groups<T>(values: &[MaybeUninit<T>], len: usize) -> &[[T; LANES]] {
+    let groups = values[..len.next_multiple_of(LANES)].as_chunks::<LANES>().0;
+    // SAFETY: the same layout; the caller says that it is written.
+    unsafe { &*(std::ptr::from_ref(groups) as *const [[T; LANES]]) }
 }
 
 /// A run of at most [`PIECE`] atoms, and what they are tested against.
@@ -61,16 +126,20 @@ pub fn scalar<const KEEP: bool>(atoms: &Atoms, run: &Run, hits: &mut Hits) {
         let squared = (dx * dx + dy * dy) + dz * dz;
         // Written in any case, and overwritten unless it counts: no branch to predict.
         if KEEP {
-            hits.squared[hits.len] = squared;
-            hits.slots[hits.len] = k as u32;
-            hits.images[hits.len] = run.image;
+            hits.squared[hits.len].write(squared);
+            hits.slots[hits.len].write(k as u32);
+            hits.images[hits.len].write(run.image);
         }
         hits.len += usize::from(squared < run.cutoff_squared);
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::{avx2, avx512};
+pub use x86::{avx2, avx512, prefetch};
+
+/// Nothing, where how to do it is not known.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn prefetch<T>(_: &T) {}
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -78,20 +147,32 @@ mod x86 {
 
     use super::{Atoms, CAPACITY, Hits, LANES, PIECE, Run};
 
+    /// Asks for a value of up to two cache lines that will be needed soon.
+    #[inline(always)]
+    pub fn prefetch<T>(value: &T) {
+        let first = std::ptr::from_ref(value).cast::<i8>();
+        let last = first.wrapping_add(size_of::<T>() - 1);
+        // SAFETY: reads nothing that the program could see.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(first);
+            _mm_prefetch::<_MM_HINT_T0>(last);
+        }
+    }
+
     /// Checks, in one place, what the loads and stores below rest on.
     #[inline(always)]
-    fn check(atoms: &Atoms, run: &Run, hits: &Hits) {
+    fn check<const KEEP: bool>(atoms: &Atoms, run: &Run, hits: &Hits) {
         let padded = run.end + LANES;
         let shortest = atoms.x.len().min(atoms.y.len()).min(atoms.z.len());
         assert!(padded <= shortest && run.end <= run.start + PIECE);
-        assert!(hits.len + PIECE <= CAPACITY);
+        assert!(!KEEP || hits.len + PIECE <= CAPACITY);
     }
 
     /// Adds the atoms of a run that are within the cutoff; without `KEEP` they are only counted.
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
     #[inline]
     pub fn avx512<const KEEP: bool>(atoms: &Atoms, run: &Run, hits: &mut Hits) {
-        check(atoms, run, hits);
+        check::<KEEP>(atoms, run, hits);
         let [x0, y0, z0] = run.origin;
         let (x0, y0, z0) = (_mm512_set1_pd(x0), _mm512_set1_pd(y0), _mm512_set1_pd(z0));
         let cutoff_squared = _mm512_set1_pd(run.cutoff_squared);
@@ -128,7 +209,7 @@ mod x86 {
                 // SAFETY: the run has at most `PIECE` atoms, for which `check` found room, and 8 more.
                 unsafe {
                     _mm512_storeu_pd(
-                        hits.squared.as_mut_ptr().add(len),
+                        hits.squared.as_mut_ptr().add(len).cast(),
                         _mm512_maskz_compress_pd(inside, squared),
                     );
                     _mm256_storeu_si256(
@@ -168,7 +249,7 @@ mod x86 {
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
     #[inline]
     pub fn avx2<const KEEP: bool>(atoms: &Atoms, run: &Run, hits: &mut Hits) {
-        check(atoms, run, hits);
+        check::<KEEP>(atoms, run, hits);
         let [x0, y0, z0] = run.origin;
         let (x0, y0, z0) = (_mm256_set1_pd(x0), _mm256_set1_pd(y0), _mm256_set1_pd(z0));
         let cutoff_squared = _mm256_set1_pd(run.cutoff_squared);
@@ -202,7 +283,10 @@ mod x86 {
                 unsafe {
                     let order = _mm256_loadu_si256(TO_FRONT[inside].as_ptr().cast());
                     let front = _mm256_permutevar8x32_ps(_mm256_castpd_ps(squared), order);
-                    _mm256_storeu_pd(hits.squared.as_mut_ptr().add(len), _mm256_castps_pd(front));
+                    _mm256_storeu_pd(
+                        hits.squared.as_mut_ptr().add(len).cast(),
+                        _mm256_castps_pd(front),
+                    );
                     // The pairs of 32 bits came from lane `order / 2`.
                     let lanes = _mm256_srli_epi32::<1>(order);
                     let lanes = _mm256_permutevar8x32_epi32(
