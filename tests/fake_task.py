@@ -1,8 +1,8 @@
 """A task without chemistry: what a record's text says is what happens.
 
 Of the words of a text, ``degraded`` and ``bad`` end the record so, ``raise`` raises, ``crash``,
-``hang``, ``sleep`` and ``hog`` kill the process, ``sleep:S`` takes S seconds, ``gate`` waits for
-the file that the environment variable ``PYHPC_TEST_GATE`` names; others do nothing.
+``abort``, ``hang``, ``sleep`` and ``hog`` kill the process, ``sleep:S`` takes S seconds, ``gate``
+waits for the file that the environment variable ``PYHPC_TEST_GATE`` names; others do nothing.
 """
 
 from __future__ import annotations
@@ -77,6 +77,10 @@ def _obey(word):
         raise ValueError(f"told to raise at {object()}")
     elif word == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
+    elif word == "abort":
+        # As Rust does when it gets no memory.
+        os.write(2, b"memory allocation of 1048576 bytes failed\n")
+        os.abort()
     elif word == "hang":
         while True:
             pass

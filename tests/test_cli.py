@@ -137,9 +137,13 @@ def test_a_bug_is_said_to_be_one(pyhpc, source, tmp_path, monkeypatch):
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr("pyhpc.cli.featurize.finish", bug)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     code, _, err = pyhpc("featurize", source, "--out", tmp_path / "out", *SMALL)
     assert code == 3
     assert "bug in pyhpc, please report it: ZeroDivisionError: oops" in err
+    (story,) = tmp_path.glob("pyhpc-bug-*.txt")
+    assert str(story) in err
+    assert 'raise ZeroDivisionError("oops")' in story.read_text()
 
 
 def test_verify_and_repair(pyhpc, source, tmp_path):

@@ -192,6 +192,21 @@ def test_isolation_spares_a_record_whose_process_was_killed_from_outside():
     assert result.reasons == [[]]
 
 
+def test_isolation_puts_nothing_where_a_kill_would_leave_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with Isolation(FakeTask(), Guard(), threads=1) as isolation:
+        isolation([record("a", "x"), record("b", "crash")])
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_isolation_reads_the_last_words_of_a_process_without_memory():
+    with Isolation(FakeTask(), Guard(), threads=1) as isolation:
+        crashed = isolation([record("a", "crash")])
+        starved = isolation([record("b", "abort")])
+    codes = [result.reasons[0][0].code for result in (crashed, starved)]
+    assert codes == ["worker_crash", "worker_memory"]
+
+
 def test_isolation_ends_a_record_that_only_waits():
     with Isolation(FakeTask(), Guard(record_seconds=0.3), threads=1) as isolation:
         result = isolation([record("a", "sleep")])

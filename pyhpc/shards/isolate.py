@@ -70,9 +70,8 @@ class Isolation:
         self._connection: Connection | None = None
 
     def __enter__(self) -> Self:
-        descriptor, name = tempfile.mkstemp(prefix="pyhpc-isolation-")
-        os.close(descriptor)
-        self._stderr = Path(name)
+        # Without a name: nothing is left of it, whatever ends this process.
+        self._stderr = tempfile.TemporaryFile()
         return self
 
     def __exit__(
@@ -82,7 +81,7 @@ class Isolation:
         trace: TracebackType | None,
     ) -> None:
         self._stop()
-        self._stderr.unlink(missing_ok=True)
+        self._stderr.close()
 
     def __call__(self, records: Sequence[Record]) -> BatchResult:
         """Run a batch."""
@@ -127,9 +126,10 @@ class Isolation:
             # pandas, where it is installed, since pyarrow imports it at its first conversion.
             context.set_forkserver_preload([__name__, type(self._task).__module__, "pandas"])
             self._connection, theirs = context.Pipe()
+            stderr = Path(f"/proc/{os.getpid()}/fd/{self._stderr.fileno()}")
             self._process = context.Process(
                 target=_serve,
-                args=(theirs, self._task, self._guard, self._threads, self._stderr),
+                args=(theirs, self._task, self._guard, self._threads, stderr),
                 name="pyhpc-isolation",
             )
             self._process.start()
@@ -158,7 +158,8 @@ class Isolation:
         if exitcode == -signal.SIGALRM:
             message = f"was not done after {IDLE * seconds:g} s by itself"
             return DeathError("worker_timeout", message)
-        if b"memory allocation of" in self._stderr.read_bytes():
+        self._stderr.seek(0)
+        if b"memory allocation of" in self._stderr.read():
             return self._out_of_memory()
         if exitcode is not None and exitcode < 0:
             name = signal.Signals(-exitcode).name
