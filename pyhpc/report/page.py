@@ -34,6 +34,14 @@ class Table:
     caption: str = ""
     strong: frozenset[int] = frozenset()
 
+    @property
+    def worded(self) -> list[bool]:
+        """Columns that hold words, which are aligned to the left: the first, and all with one."""
+        return [
+            k == 0 or any(row[k][:1].isalpha() for row in self.rows)
+            for k in range(len(self.headings))
+        ]
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -101,7 +109,8 @@ def markdown(title: str, about: str, sections: Sequence[Section]) -> str:
             if table.caption:
                 lines += [f"*{table.caption}*", ""]
             lines.append("| " + " | ".join(table.headings) + " |")
-            lines.append("| " + " | ".join(["---"] + ["---:"] * (len(table.headings) - 1)) + " |")
+            rules = ("---" if worded else "---:" for worded in table.worded)
+            lines.append("| " + " | ".join(rules) + " |")
             for k, row in enumerate(table.rows):
                 first = f"**{row[0]}**" if k in table.strong else row[0]
                 lines.append("| " + " | ".join([first, *row[1:]]) + " |")
