@@ -213,6 +213,7 @@ def test_constant_targets_and_features_do_no_harm():
         ({"loss": "huber"}, r"loss = 'huber'; allowed: squared, pseudo_huber, absolute"),
         ({"kind": "xgboost_aft", "loss": "absolute"}, r"its likelihood"),
         ({"subsample": 1.5}, r"subsample = 1.5; it must be at most 1"),
+        ({"max_bin": 1}, r"max_bin = 1; it must be at least 2"),
         ({"features": "x0"}, r"job.model.features = 'x0'. Expected a list"),
         ({"features": ["x0", 3]}, r"job.model.features\[1\] = 3"),
     ],
