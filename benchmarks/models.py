@@ -2,7 +2,12 @@
 
 Rows of 300 features are drawn from those of the shipped crystals, with noise. Five folds are run
 with each strategy, and with two peers of the plain boosted trees: ``xgb.cv``, which copies the data
-for every fold, and scikit-learn's histogram boosting. Each figure is taken in a process of its own.
+for every fold, and scikit-learn's histogram boosting. Each figure is taken in a process of its own,
+and kept in ``models.json`` and the README beside it.
+
+All features are continuous, so each has as many bins as are allowed, and below some 10^4 rows the
+time of a tree is that of looking through the bins of its nodes, whatever the number of rows: 45 ms
+with the usual 256 bins, depth 6 and 300 features. Hence 64 bins, here and for the peers.
 """
 
 from __future__ import annotations
@@ -14,10 +19,14 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+
+from benchmarks import machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +39,48 @@ N_FEATURES = 300
 N_FOLDS = 5
 N_TREES = 50
 DEPTH = 6
+BINS = 64
 SIZES = (1_000, 10_000)
 """Rows that a machine of two cores runs in a few minutes; 100,000 and 1,000,000 on request."""
 
 QUICK = (500,)
-SLOW = ("residual", "soft gate")
-"""Strategies with folds inside of folds: they are left out from this many rows on request."""
+
+FILE = "models.json"
+BEGIN = "<!-- models: begin; written by python -m benchmarks.models -->"
+END = "<!-- models: end -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cross-validation.
+
+    Attributes
+    ----------
+    what : str
+        Strategy or peer.
+    rows, device, threads
+        On what.
+    wall, cpu : float
+        Seconds, and those of all processors.
+    memory : float
+        Peak beyond the data, in bytes.
+    rmse : float
+        Of the rows that were not seen.
+    """
+
+    what: str
+    rows: int
+    device: str
+    threads: int
+    wall: float
+    cpu: float
+    memory: float
+    rmse: float
+
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """What a newer row replaces."""
+        return self.what, self.rows, self.device
 
 
 def make_rows(n_rows: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -76,6 +121,7 @@ def strategies() -> dict[str, Model]:
         "learning_rate": 0.1,
         "subsample": 1.0,
         "colsample_bytree": 1.0,
+        "max_bin": BINS,
         "min_child_weight": 1.0,
     }
     base, full = trees | {"features": names[:-50]}, trees | {"features": names}
@@ -120,6 +166,7 @@ def _xgb_cv(rows: Any, target: Any, device: str, threads: int) -> Callable[[], f
             "nthread": threads,
             "max_depth": DEPTH,
             "learning_rate": 0.1,
+            "max_bin": BINS,
         }
         found = xgboost.cv(parameters, data, N_TREES, nfold=N_FOLDS, as_pandas=False)
         return float(found["test-rmse-mean"][-1])
@@ -138,7 +185,11 @@ def _hist(rows: Any, target: Any, device: str, threads: int) -> Callable[[], flo
         errors = []
         for train, test in random_folds(len(target), N_FOLDS, 0):
             model = HistGradientBoostingRegressor(
-                max_iter=N_TREES, max_depth=DEPTH, max_leaf_nodes=None, early_stopping=False
+                max_iter=N_TREES,
+                max_depth=DEPTH,
+                max_leaf_nodes=None,
+                max_bins=BINS,
+                early_stopping=False,
             )
             model.fit(rows[train], target[train])
             errors.append((model.predict(rows[test]) - target[test]) ** 2)
@@ -172,10 +223,11 @@ def measure(name: str, n_rows: int, device: str, threads: int) -> dict[str, floa
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.models")
     parser.add_argument("--rows", type=int, nargs="+", help=f"sizes ({SIZES})")
-    parser.add_argument("--quick", action="store_true", help=f"sizes {QUICK}")
+    parser.add_argument("--only", nargs="+", metavar="WHAT", help="some strategies or peers")
+    parser.add_argument("--quick", action="store_true", help=f"sizes {QUICK}, nothing is written")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="where (a GPU if there is one)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--without-slow", action="store_true", help=f"leave out {SLOW}")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of results")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -184,46 +236,66 @@ def main() -> None:
         return
     from pyhpc.models import best_device
 
+    every = (*strategies(), *PEERS)
+    unknown = set(options.only or ()) - set(every)
+    if unknown:
+        parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(every)}")
     device = options.device or best_device()
-    print(
-        f"{N_FEATURES} features, {N_FOLDS} folds, {N_TREES} trees of depth {DEPTH}, {device}, "
-        f"{options.threads} threads\n"
-    )
-    print("| rows | what | wall s | core s | over xgboost here | memory MiB | RMSE |")
-    print("| ---: | --- | ---: | ---: | ---: | ---: | ---: |")
+    print("\n".join(_HEAD))
     for size in options.rows or (QUICK if options.quick else SIZES):
-        first = None
-        for name in (*strategies(), *PEERS):
-            if options.without_slow and name in SLOW:
+        for name in every:
+            if options.only and name not in options.only:
                 continue
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.models",
-                "--one",
-                name,
-                "--rows",
-                str(size),
-                "--device",
-                device,
-                "--threads",
-                str(options.threads),
-            ]
-            environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                print(f"| {size:,} | {name} | failed: {done.stderr.strip()[-80:]} | | | | |")
-                continue
-            found = json.loads(done.stdout)
-            first = first or found["cpu"]
-            print(
-                f"| {size:,} | {name} | {found['wall']:.2f} | {found['cpu']:.2f} | "
-                f"{found['cpu'] / first:.2f} | {found['memory'] / 2**20:.0f} | "
-                f"{found['rmse']:.3f} |",
-                flush=True,
-            )
+            row = Row(name, size, device, options.threads, **_measured(name, size, options, device))
+            print(_line(row, None), flush=True)
+            if not options.quick:
+                keep(options.out, row)
+
+
+def _measured(name: str, size: int, options: argparse.Namespace, device: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.models", "--one", name, "--rows", str(size)]
+    command += ["--device", device, "--threads", str(options.threads)]
+    # Threads that wait for others give their core away: where other work shares the cores, those
+    # that spin at each of the many barriers of a small fit take several times its own work.
+    waiting = {"OMP_NUM_THREADS": str(options.threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    done = subprocess.run(
+        command, env=os.environ | waiting, stdout=subprocess.PIPE, text=True, check=True
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def keep(folder: Path, row: Row) -> None:
+    """Put a row in the place of its like in the file of results, and all into the README."""
+    file = folder / FILE
+    stored = json.loads(file.read_text())["rows"] if file.exists() else []
+    rows = {one.place: one for one in [*(Row(**old) for old in stored), row]}
+    ordered = sorted(rows.values(), key=lambda one: (one.device, one.rows))
+    kept = {"machine": machine.describe(), "rows": [asdict(one) for one in ordered]}
+    file.write_text(json.dumps(kept, indent=1) + "\n")
+    first = {(one.rows, one.device): one.cpu for one in ordered if one.what == "xgboost"}
+    lines = [_line(one, first.get((one.rows, one.device))) for one in ordered]
+    readme = folder / "README.md"
+    text = readme.read_text() if readme.exists() else f"{BEGIN}\n{END}\n"
+    before, _, rest = text.partition(BEGIN)
+    readme.write_text(
+        "\n".join([before + BEGIN, "", *_HEAD, *lines, "", END + rest.partition(END)[2]])
+    )
+
+
+_HEAD = (
+    "| rows | what | device, threads | wall s | processor s | over xgboost | MiB | RMSE |",
+    "| ---: | --- | --- | ---: | ---: | ---: | ---: | ---: |",
+)
+
+
+def _line(row: Row, first: float | None) -> str:
+    """One row of the table; ``first`` is the time that others are compared with."""
+    ratio = f"{row.cpu / first:.2f}" if first else ""
+    return (
+        f"| {row.rows:,} | {row.what} | {row.device}, {row.threads} | {row.wall:.2f} | "
+        f"{row.cpu:.2f} | {ratio} | {row.memory / 2**20:.0f} | {row.rmse:.3f} |"
+    )
 
 
 if __name__ == "__main__":

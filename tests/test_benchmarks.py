@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import reference
+from benchmarks import models, reference
 from benchmarks.data import random_points, shipped, sodium_chloride
 from benchmarks.harness import QUICK, Comparison, Ladder, Row, System, Work, interleave, ratios
 from benchmarks.limits import CACHE, FLOPS, Limit
@@ -199,3 +199,28 @@ def test_quick_suite_is_within_its_limits(tmp_path):
     assert {row.part for row in results.rows("ewald", "voronoi")} == {"ewald", "voronoi"}
     for name in ("time_per_atom", "ratios", "ewald_accuracy", "record_time"):
         assert (tmp_path / "plots" / f"{name}.png").stat().st_size > 10_000
+
+
+def test_results_of_models_replace_their_like_and_keep_the_others(tmp_path):
+    def row(what, size, cpu):
+        return models.Row(what, size, "cpu", 2, wall=1.0, cpu=cpu, memory=2**20, rmse=0.5)
+
+    (tmp_path / "README.md").write_text(f"before\n{models.BEGIN}\nold\n{models.END}\nafter\n")
+    for one in (
+        row("xgboost", 1000, 2.0),
+        row("gated", 1000, 5.0),
+        row("gated", 500, 1.0),
+        row("xgboost", 1000, 4.0),
+    ):
+        models.keep(tmp_path, one)
+    kept = json.loads((tmp_path / models.FILE).read_text())["rows"]
+    assert [(r["what"], r["rows"], r["cpu"]) for r in kept] == [
+        ("gated", 500, 1.0),
+        ("xgboost", 1000, 4.0),
+        ("gated", 1000, 5.0),
+    ]
+    text = (tmp_path / "README.md").read_text()
+    assert text.startswith("before\n")
+    assert text.endswith(f"{models.END}\nafter\n")
+    assert "old" not in text
+    assert "| 1,000 | gated | cpu, 2 | 1.00 | 5.00 | 1.25 | 1 | 0.500 |" in text
