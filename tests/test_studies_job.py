@@ -1,6 +1,7 @@
 import pytest
 
 from pyhpc.errors import PyhpcError
+from pyhpc.studies.costs import estimate_seconds
 from pyhpc.studies.job import read_job
 from tests.study_jobs import JOB, write_study
 
@@ -57,3 +58,18 @@ def test_the_shipped_jobs_are_sound(name):
 
     job = read_job(Path(__file__).parents[1] / "jobs" / name)
     assert job.experiments
+
+
+def test_the_estimate_of_a_strategy_is_that_of_the_fits_it_makes():
+    trees = {"kind": "xgboost", "features": ["x"] * 100, "n_trees": 400}
+    one = estimate_seconds(trees, 400)
+    assert estimate_seconds(trees | {"max_bin": 64}, 400) < one
+    assert estimate_seconds({"kind": "bagged", "model": trees, "n": 3}, 400) == pytest.approx(
+        3 * one
+    )
+    blend = {"kind": "blend", "models": [trees, trees | {"kind": "extra_trees"}]}
+    gate = {"kind": "soft_gate", "baseline": blend, "specialist": blend, "n_folds": 0}
+    assert estimate_seconds(gate, 400) == pytest.approx(2 * estimate_seconds(blend, 400))
+    assert estimate_seconds(gate | {"n_folds": 2}, 400) == pytest.approx(
+        6 * estimate_seconds(blend, 400)
+    )

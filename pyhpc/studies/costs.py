@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 _PER_TREE = 5e-4
 _PER_CELL = 4e-9
 _PER_COLUMN_TREE = 3e-6
+"""With 256 bins, in proportion to the bins."""
+_PER_CELL_FOREST = {"random_forest": 5e-8, "extra_trees": 2e-8}
+"""Trees of forests are grown to single rows."""
 _OVERHEAD = 0.02
 
 
@@ -41,7 +44,12 @@ def estimate_seconds(spec: Mapping[str, Any], n_rows: int) -> float:
     if spec["kind"] == "gaussian_process":
         rows = min(n_rows, spec.get("max_rows", 2000))
         return _OVERHEAD + float(2e-9 * rows**3 + 1e-8 * rows**2 * n_columns)
-    per_tree = _PER_TREE + _PER_CELL * n_rows * n_columns + _PER_COLUMN_TREE * n_columns
+    cells = n_rows * n_columns
+    if spec["kind"] in _PER_CELL_FOREST:
+        per_tree = _PER_TREE + _PER_CELL_FOREST[spec["kind"]] * cells
+    else:
+        bins = _PER_COLUMN_TREE * spec.get("max_bin", 256) / 256
+        per_tree = _PER_TREE + _PER_CELL * cells + bins * n_columns
     return _OVERHEAD + float(spec.get("n_trees", 400)) * per_tree
 
 
