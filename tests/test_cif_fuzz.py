@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 
 from pyhpc.crystals import Limits, iter_records, read_records
+from pyhpc.gallery import crystals_path
 from pyhpc.records import Outcome
 from tests.cifs import COLUMNS, cif, record
 
@@ -166,3 +170,36 @@ def test_repetitions_do_not_hang(tmp_path, text):
     assert records
     result = read_records(records)
     assert len(result.positions) + len(result.reasons) >= len(records)
+
+
+def test_plain_files_are_read_as_gemmi_reads_them():
+    """After a comment with a character that is not ASCII, gemmi reads the same text."""
+    rng = np.random.default_rng(20261121)
+    records = [r for r in iter_records(crystals_path()) if r.text.isascii()]
+    n_plain = 0
+    for round_ in range(6):
+        texts = [mutate(rng, r.text) if round_ else r.text for r in records]
+        texts = [text for text in texts if text.isascii()]
+        plain = read_records([record(text) for text in texts], LIMITS)
+        marked = ["# \N{ANGSTROM SIGN}\n".encode() + text for text in texts]
+        by_gemmi = read_records([record(text) for text in marked], LIMITS)
+        assert codes(plain) == codes(by_gemmi)
+        assert_array_equal(plain.positions, by_gemmi.positions)
+        assert_same_batch(plain.batch, by_gemmi.batch)
+        n_plain += len(plain.batch)
+    assert n_plain > len(records), "some that were changed are read as well"
+
+
+def codes(result):
+    """Codes of the findings; messages tell of lines, of which one has one more."""
+    return {k: [reason.code for reason in result.reasons[k]] for k in sorted(result.reasons)}
+
+
+def assert_same_batch(one, other):
+    """Bit for bit."""
+    for field in fields(one):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(a, np.ndarray):
+            assert a.tobytes() == b.tobytes(), field.name
+        else:
+            assert a == b

@@ -1,4 +1,7 @@
-"""From the text of a CIF block to the columns that the expansion needs. Syntax is gemmi's work."""
+"""From the text of a CIF block to the columns that the expansion needs, by gemmi.
+
+Plain files don't come here: ``_kernels.expand_cells`` reads them itself, to the same values.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ _NUMBER = ("_space_group_IT_number", "_symmetry_Int_Tables_number")
 
 
 class Columns(NamedTuple):
-    """Raw values of one block, as ``_kernels.expand_cells`` takes them."""
+    """Raw values of one block, as ``_kernels.expand_cells`` takes them from its `parse`."""
 
     values: list[str]
     operators: Sequence[str]

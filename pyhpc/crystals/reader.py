@@ -137,22 +137,20 @@ def read_records(
         A record that can't be read has a reason there, it never raises.
     """
     reasons: dict[int, list[Reason]] = {}
-    columns: list[Columns] = []
-    of_columns: list[int] = []
+    texts: list[bytes] = []
+    of_texts: list[int] = []
     others: list[CrystalBatch] = []
     of_others: list[int] = []
     for k, record in enumerate(records):
-        found: list[Reason]
+        found: list[Reason] = []
         if record.refused is not None:
             found = [record.refused]
         elif len(record.text) > limits.max_text_bytes:
             message = f"{len(record.text)} bytes, more than {limits.max_text_bytes}"
             found = [Reason("text_too_large", "parse", Outcome.QUARANTINED, message)]
         elif record.format == "cif":
-            block, found = read_columns(record.text, limits)
-            if block is not None:
-                columns.append(block)
-                of_columns.append(k)
+            texts.append(record.text)
+            of_texts.append(k)
         else:
             crystal, found = read_atoms(record, limits)
             if crystal is not None:
@@ -160,12 +158,19 @@ def read_records(
                 of_others.append(k)
         if found:
             reasons[k] = found
-    expanded = _kernels.expand_cells(columns, limits, threads)
-    for block_index, code, stage, fatal, message in expanded.pop("findings"):
+
+    def parse(text: int) -> Columns | None:
+        block, found = read_columns(texts[text], limits)
+        if found:
+            reasons[of_texts[text]] = found
+        return block
+
+    expanded = _kernels.expand_cells(texts, parse, limits, threads)
+    for text, code, stage, fatal, message in expanded.pop("findings"):
         outcome = Outcome.QUARANTINED if fatal else Outcome.DEGRADED
         reason = Reason(code, stage, outcome, message)
-        reasons.setdefault(of_columns[block_index], []).append(reason)
-    positions = np.array(of_columns, dtype=np.int64)[expanded.pop("positions")]
+        reasons.setdefault(of_texts[text], []).append(reason)
+    positions = np.array(of_texts, dtype=np.int64)[expanded.pop("positions")]
     batch = CrystalBatch(ids=tuple(records[k].id for k in positions), **expanded)
     if others:
         batch, positions = _in_order([batch, *others], np.append(positions, of_others))

@@ -1,15 +1,15 @@
-//! `expand_cells`: blocks of CIF columns to the arrays of a `CrystalBatch`.
+//! `expand_cells`: texts of CIF blocks to the arrays of a `CrystalBatch`.
 
 use numpy::{PyArray1, PyArrayMethods};
-use pyhpc_core::expand::{Block, Cell, Limits, expand_all};
+use pyhpc_core::expand::{Block, Cell, Limits, expand_all, read_all_plain};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::PyDict;
 
 use crate::arrays::rows;
 use crate::pool;
 
-/// What Python takes from one block: raw values as they stand in the file.
+/// What Python takes from a block that is not plain: raw values as they stand in the file.
 #[derive(FromPyObject)]
 pub struct Columns {
     /// Six cell parameters, volume, Z, formula.
@@ -30,6 +30,7 @@ pub struct Columns {
 /// `Limits` of `pyhpc.crystals`, taken by attribute.
 #[derive(FromPyObject)]
 pub struct LimitValues {
+    max_loop_rows: usize,
     max_sites: usize,
     min_cell_edge: f64,
     max_cell_edge: f64,
@@ -57,24 +58,38 @@ fn views(values: &[PyBackedStr]) -> Vec<&str> {
     values.iter().map(|value| &**value).collect()
 }
 
-/// Returns the arrays of the crystals that could be made, `positions` of their blocks, and
-/// `findings`: tuples (block, code, stage, fatal, message).
+/// Returns the arrays of the crystals that could be made, `positions` of their texts, and
+/// `findings`: tuples (text, code, stage, fatal, message).
+///
+/// Texts that are not plain are parsed by `parse(number of the text)`, which gives `Columns` or None.
 #[pyfunction]
 pub fn expand_cells<'py>(
     py: Python<'py>,
-    blocks: Vec<Columns>,
+    texts: Vec<PyBackedBytes>,
+    parse: &Bound<'py, PyAny>,
     limits: LimitValues,
     threads: Option<usize>,
 ) -> PyResult<Bound<'py, PyDict>> {
+    let max_rows = limits.max_loop_rows;
     let limits = Limits {
         max_sites: limits.max_sites,
         min_cell_edge: limits.min_cell_edge,
         max_cell_edge: limits.max_cell_edge,
     };
-    let results = pool::run(py, threads, || {
-        let views: Vec<Block<'_>> = blocks.iter().map(Columns::view).collect();
-        expand_all(&views, &limits)
-    })?;
+    let mut blocks = pool::run(py, threads, || read_all_plain(&texts, max_rows))?;
+    let mut parsed: Vec<(usize, Columns)> = Vec::new();
+    for (k, _) in blocks
+        .iter()
+        .enumerate()
+        .filter(|(_, block)| block.is_none())
+    {
+        let columns: Option<Columns> = parse.call1((k,))?.extract()?;
+        parsed.extend(columns.map(|columns| (k, columns)));
+    }
+    for (k, columns) in &parsed {
+        blocks[*k] = Some(columns.view());
+    }
+    let results = pool::run(py, threads, || expand_all(&blocks, &limits))?;
     let mut lattices = Vec::new();
     let mut positions: Vec<i64> = Vec::new();
     let mut site_offsets = vec![0i64];

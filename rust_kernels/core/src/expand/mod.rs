@@ -1,6 +1,6 @@
 //! From the columns of a CIF block to the sites of a unit cell, and what there is to doubt.
 //!
-//! The syntax is read elsewhere; here raw values (strings as they stand in the file) become a
+//! The syntax of plain files is read by [`read_plain`], that of others elsewhere; raw values (strings as they stand in the file) become a
 //! crystal: cell, operators, species, images under the operators, and a check of the contents
 //! against what the file says of itself. Nothing is ever evaluated, and the work on a block is
 //! bounded by [`Limits`] before it is done.
@@ -12,6 +12,7 @@ mod formula;
 mod merge;
 mod numbers;
 mod operators;
+mod plain;
 mod rows;
 mod sites;
 mod species;
@@ -21,6 +22,7 @@ use rayon::prelude::*;
 use crate::lattice::{Mat3, Vec3};
 
 pub use finding::Finding;
+pub use plain::read_plain;
 
 /// Raw values of one block, empty where the block does not have them.
 #[derive(Debug, Clone, Default)]
@@ -97,12 +99,28 @@ pub fn expand(block: &Block<'_>, limits: &Limits) -> Expanded {
     Expanded { cell, findings }
 }
 
-/// Expands blocks in parallel; results in their order.
-pub fn expand_all(blocks: &[Block<'_>], limits: &Limits) -> Vec<Expanded> {
+/// Expands blocks in parallel; results in their order, empty ones where there is no block.
+pub fn expand_all(blocks: &[Option<Block<'_>>], limits: &Limits) -> Vec<Expanded> {
     blocks
         .par_iter()
         .with_max_len(8)
-        .map(|block| expand(block, limits))
+        .map(|block| {
+            block
+                .as_ref()
+                .map_or_else(Expanded::default, |block| expand(block, limits))
+        })
+        .collect()
+}
+
+/// Reads texts in parallel; `None` for those that are not plain.
+pub fn read_all_plain<T: AsRef<[u8]> + Sync>(
+    texts: &[T],
+    max_rows: usize,
+) -> Vec<Option<Block<'_>>> {
+    texts
+        .par_iter()
+        .with_max_len(8)
+        .map(|text| read_plain(text.as_ref(), max_rows))
         .collect()
 }
 
