@@ -249,13 +249,17 @@ impl Crystal<'_> {
     }
 
     /// Maps each site to a value that symmetry does not change, computed once for sites that are
-    /// the same by symmetry; in parallel where the crystal is large.
-    pub fn map_orbits<T: Clone + Send>(&self, f: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
+    /// the same by symmetry, in the order given; in parallel where the crystal is large.
+    pub fn map_orbits<T: Clone + Send>(
+        &self,
+        order: impl Iterator<Item = usize>,
+        f: impl Fn(usize) -> T + Sync + Send,
+    ) -> Vec<T> {
         let representatives = self.representatives();
         let mut position = vec![0; self.n_sites()];
         let mut firsts = Vec::new();
-        for (site, &first) in representatives.iter().enumerate() {
-            if first == site {
+        for site in order {
+            if representatives[site] == site {
                 position[site] = firsts.len();
                 firsts.push(site);
             }

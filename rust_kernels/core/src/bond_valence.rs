@@ -220,7 +220,7 @@ fn crystal_sums(crystal: &Crystal<'_>, ions: &Ions, cutoff: f64) -> BondValence 
         .map(|rank| Rank::new(crystal, ions, &grid, rank))
         .collect();
     let (sums, estimated): (Vec<f64>, Vec<f64>) = crystal
-        .map_orbits(|site| {
+        .map_orbits(grid.order(), |site| {
             let own = crystal.species_weights(site);
             let mut sum = SiteSum {
                 crystal,
