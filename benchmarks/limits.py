@@ -6,19 +6,23 @@ ran on, and the least time that the peak rates of :func:`benchmarks.machine.peak
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from benchmarks import data
+import numpy as np
+
+from benchmarks import data, neighbors, reading
 from benchmarks.harness import interleave, median
 from benchmarks.neighbors import CUTOFF
 from pyhpc import kernels
+from pyhpc.crystals import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from benchmarks.harness import Effort, Run
     from pyhpc import CrystalBatch
+    from pyhpc.records import Record
 
 FLOPS = ("AVX-512 FMA, GFLOP/s", "AVX2 FMA, GFLOP/s")
 """Rates of operations, the first that the machine has."""
@@ -28,6 +32,12 @@ FRESH = "writes to fresh memory, GB/s"
 
 PAIR_FLOP = 10
 """Operations for a pair: three differences, their squares and sum, a comparison, a square root."""
+
+BOND_FLOP = 40
+"""Operations for a bond: an exponential by a polynomial of degree 11, its argument, two sums."""
+
+PAIR_BYTES = 36
+"""Coordinates of a neighbour, its ion and occupancy."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,8 @@ class Limit:
 def run(effort: Effort) -> Iterator[Limit]:
     """Count and time each kernel."""
     yield from _neighbor_lists(effort)
+    yield from _sums(effort)
+    yield from _reading(effort)
 
 
 def timed(what: str, effort: Effort, run: Run) -> float:
@@ -106,5 +118,52 @@ def _neighbor_list(system: str, batch: CrystalBatch, effort: Effort) -> Limit:
         timed("pyhpc", effort, run),
         flop=PAIR_FLOP * len(pairs.i),
         bytes=moved,
+        note="two searches, as the arrays are made between counting and writing; of the atoms of a "
+        "row that are tested a quarter is within the cutoff",
         way=FRESH,
     )
+
+
+def _sums(effort: Effort) -> Iterator[Limit]:
+    """Bond-valence sums over the pairs of opposite charge."""
+    for system, ions in neighbors.ionic(quick=effort.quick):
+
+        def run(ions: CrystalBatch = ions) -> object:
+            return kernels.bond_valence_sums(ions, cutoff=CUTOFF, threads=1)
+
+        pairs = kernels.neighbor_list(ions, CUTOFF, threads=1)
+        charges = ions.oxidation_states
+        bonds = int(np.sum(charges[pairs.i] != charges[pairs.j]))
+        yield Limit(
+            f"sums over pairs, {CUTOFF:g} A",
+            system,
+            ions.n_sites,
+            timed("pyhpc", effort, run),
+            flop=PAIR_FLOP * len(pairs.i) + BOND_FLOP * bonds,
+            bytes=PAIR_BYTES * len(pairs.i),
+            note="atoms tested in vain, exponentials of pairs of like charge (for whole vectors), "
+            "parameters fetched one by one",
+        )
+
+
+def _reading(effort: Effort) -> Iterator[Limit]:
+    """Text in, arrays out."""
+    for name in data.available(quick=effort.quick):
+        chosen = data.sample(name, 12 if effort.quick else reading.N_CRYSTALS)
+        records = [chosen.records[k] for k in chosen.positions]
+
+        def run(records: list[Record] = records) -> object:
+            return read_records(records, threads=1)
+
+        arrays = (getattr(chosen.batch, field.name) for field in fields(chosen.batch))
+        made = sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+        yield Limit(
+            "CIF text to cell",
+            name,
+            chosen.batch.n_sites,
+            timed("pyhpc", effort, run),
+            flop=0,
+            bytes=sum(len(record.text) for record in records) + made,
+            note="characters one by one, digits to doubles, branches on what comes; then images, "
+            "their merging and the checks",
+        )

@@ -54,17 +54,24 @@ def run(effort: Effort) -> Iterator[Row]:
 def _sums(effort: Effort) -> Iterator[Row]:
     """Bond-valence sums: pairs are streamed into them here, listed and then summed by the peer."""
     compare = Comparison("neighbors", f"sums over pairs, {CUTOFF:g} A", "relative", LIMIT)
-    salt = data.sodium_chloride(4 if effort.quick else 12)
-    yield from compare.rows(data.system("NaCl", salt), effort, *_sum_works(salt))
-    points = data.random_points(500 if effort.quick else 50_000)
+    for name, ions in ionic(quick=effort.quick):
+        yield from compare.rows(data.system(name, ions), effort, *_sum_works(ions))
+
+
+def ionic(*, quick: bool) -> Iterator[tuple[str, CrystalBatch]]:
+    """Rock salt, and its ions at random points."""
+    yield "NaCl", data.sodium_chloride(4 if quick else 12)
+    points = data.random_points(500 if quick else 50_000)
     is_sodium = np.arange(points.n_sites) % 2 == 0
-    ions = CrystalBatch.from_sites(
-        points.lattices[0],
-        points.frac_coords,
-        np.where(is_sodium, SODIUM, CHLORINE),
-        oxidation_states=np.where(is_sodium, 1.0, -1.0),
+    yield (
+        "random points",
+        CrystalBatch.from_sites(
+            points.lattices[0],
+            points.frac_coords,
+            np.where(is_sodium, SODIUM, CHLORINE),
+            oxidation_states=np.where(is_sodium, 1.0, -1.0),
+        ),
     )
-    yield from compare.rows(data.system("random points", ions), effort, *_sum_works(ions))
 
 
 def _sum_works(ions: CrystalBatch) -> tuple[Work, list[Work]]:

@@ -2,8 +2,8 @@
 //!
 //! Nearly all files are plain: ASCII, one data block, items and loops, operators listed. Whatever
 //! else there is (other characters, several blocks, save frames, tags that come twice, symmetry by
-//! name, any error) is left to a full parser, which knows what to say of it. What is read here is what
-//! that parser reads, a tenth of its time.
+//! name, any error) is left to a full parser, which knows what to say of it; what is read here has the
+//! values that it gives.
 
 use super::Block;
 use super::numbers::is_null;
