@@ -143,6 +143,16 @@ def test_again_nothing_is_run_and_nothing_changes(finished, capsys):
     assert results_tree(out) == before
 
 
+def test_another_device_is_another_study(finished, capsys):
+    job, out = finished
+    assert run(job, "--out", out, "--device", "cpu", "--dry-run") == 0
+    assert "0 to run" in capsys.readouterr().out
+    assert run(job, "--out", out, "--device", "cuda", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "(cuda)" in shown
+    assert " 0 to run" not in shown
+
+
 def test_a_change_costs_what_it_changes(finished, tmp_path):
     """Only fits whose data, model or folds are others are run again."""
     _, out = finished

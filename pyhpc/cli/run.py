@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,21 @@ _LOG = logging.getLogger("pyhpc.run")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Results.  [default: results/NAME]")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the data.")
+@click.option(
+    "--device",
+    type=click.Choice(("auto", "cpu", "cuda")),
+    help="Where fits run, in place of what FILE says.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and for how long.")
 @executor_options
 def run_command(
-    file: Path, out: Path | None, data: Path | None, executor: Executor, *, dry_run: bool
+    file: Path,
+    out: Path | None,
+    data: Path | None,
+    executor: Executor,
+    *,
+    device: str | None,
+    dry_run: bool,
 ) -> None:
     """Run the study that the job FILE describes, from raw data to figures and a report.
 
@@ -47,6 +59,8 @@ def run_command(
     for module in ("jinja2", "matplotlib", "sklearn", "xgboost"):
         need(module)
     job = read_job(file, data=data)
+    if device is not None:
+        job = replace(job, device=device)
     results_folder = storage_path(out or Path("results") / job.name)
     work = results_folder / "work"
     with Interrupts() as interrupts:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
+from pyhpc.cli.run import run_command
 from pyhpc.shards import Output, Packing, verify
 from tests.fake_task import plain_records
 from tests.shard_jobs import attempts_by_shard, pack_records, result_tree
@@ -30,14 +33,16 @@ def test_array_and_what_finishes_it(slurm, tmp_path):
 
 
 def test_training_gets_a_gpu_after_a_job_that_succeeds(slurm, tmp_path):
-    show = "-c \"import os, sys; print(sys.argv[1:], os.environ['CUDA_VISIBLE_DEVICES'])\""
+    show = "-c \"import os, sys; print((sys.argv[1:], os.environ['CUDA_VISIBLE_DEVICES']))\""
     first = slurm.submit("--mem=100", "--wrap", "true", cwd=tmp_path)
     job = submit(
-        *(slurm, tmp_path, "train_gpu.sbatch", "a job.toml", "o$(id)", "--seed", "1"),
+        *(slurm, tmp_path, "train_gpu.sbatch", "a job.toml", "o$(id)", "--dry-run"),
         options=[f"--dependency=afterok:{first}", "--kill-on-invalid-dep=yes"],
         program=show,
     )
     slurm.wait_for_state(job, "COMPLETED")
-    assert (tmp_path / f"pyhpc-train-{job}.log").read_text() == (
-        "['run', 'a job.toml', '--out', 'o$(id)', '--device', 'cuda', '--seed', '1'] 0\n"
-    )
+    said = (tmp_path / f"pyhpc-train-{job}.log").read_text()
+    command, gpu = ast.literal_eval(said)
+    assert gpu == "0"
+    assert command == ["run", "a job.toml", "--out", "o$(id)", "--device", "cuda", "--dry-run"]
+    assert run_command.make_context("run", command[1:]).params["device"] == "cuda"
