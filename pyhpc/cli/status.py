@@ -76,8 +76,9 @@ def status_command(out: Path) -> None:
 
 def describe_run(run: LoggedRun) -> str:
     """Say which jobs a run has that has not ended; if its process was killed, they end soon."""
-    queued = [job for job, state in run.jobs.items() if state == "submitted"]
+    queued = [job for job, state in run.jobs.items() if state != "gone"]
     gone = len(run.jobs) - len(queued)
     line = f"Run --on {run.executor} by process {run.pid} on {run.host}"
     line += f", jobs {', '.join(queued)} (squeue -j {','.join(queued)})" if queued else ", no jobs"
-    return f"{line}, {gone} ended before" if gone else line
+    line += f", {gone} ended before" if gone else ""
+    return f"{line}; from its start {run.start}" if run.start else line

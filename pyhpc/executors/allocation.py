@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from pyhpc.executors.run import Job
+    from pyhpc.executors.run import Job, Status
+    from pyhpc.executors.scheduler import SchedulerSetup
     from pyhpc.executors.site import Site
 
 DRIVER_MEMORY = 512 * 2**20
@@ -174,19 +175,26 @@ class _Workers:
         self._each = each
         self._scheduler: Any = None
         self._steps: Steps | None = None
+        self._setup: SchedulerSetup | None = None
+        self._has_workers = False
         self._keys: dict[str, Path] = {}
 
-    def tend(self, left: int) -> None:
+    def tend(self, status: Status) -> None:
         """See to the steps."""
-        if self._steps is not None:
-            states = list(self._scheduler.workers.values())
-            self._steps.tend([str(state.name) for state in states])
+        if self._steps is None or self._setup is None:
+            return
+        workers = [str(state.name) for state in self._scheduler.workers.values()]
+        if workers and not self._has_workers:
+            self._has_workers = True
+            self._setup.log.connected(self._allocation)
+        self._steps.tend(workers)
+        self._setup.note_first_record(status)
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Client]:
         """Start the scheduler, and let workers be started."""
         with contextlib.ExitStack() as stack:
-            setup = stack.enter_context(scheduler_setup(self._job, "allocation"))
+            self._setup = setup = stack.enter_context(scheduler_setup(self._job, "allocation"))
             self._keys = setup.keys.arguments
             # Ended last: most workers leave by themselves when their scheduler does.
             steps = Steps(self._allocation, list(self._nodes), self._script, setup.logs)

@@ -71,8 +71,8 @@ class DaskRun:
     threads : int
         Threads of the kernels in each worker.
     tend : callable
-        Called several times a second with the number of shards that are not done, to see to the
-        workers. It raises where there will be none.
+        Called several times a second with how far the run is, to see to the workers. It raises
+        where there will be none.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class DaskRun:
         connect: Callable[[], AbstractContextManager[Client]],
         *,
         threads: int,
-        tend: Callable[[int], None] = lambda left: None,
+        tend: Callable[[Status], None] = lambda status: None,
     ) -> None:
         self._job = job
         self._connect = connect
@@ -117,7 +117,7 @@ class DaskRun:
                     break
                 self._collect()
                 status = self.status()
-                self._tend(status.shards - status.shards_done)
+                self._tend(status)
                 on_status(status)
         return self.status()
 

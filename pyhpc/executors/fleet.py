@@ -235,6 +235,7 @@ class Fleet:
             if job in workers:
                 if not seen.registered:
                     self._false_starts = 0
+                    self._run_log.connected(job)
                 seen.registered = True
                 seen.running_since = None
             elif seen.registered:

@@ -1,7 +1,8 @@
 """What an executor has asked of a scheduler, for those who look at a run from elsewhere.
 
-One file per run, of one line of JSON each: who runs, then every job that it submitted and that it
-saw end, and the end. No decision about results hangs on it.
+One file per run, of one line of JSON each: who runs, then every job that it submitted, whose
+workers came and that it saw end, the first record, and the end. No decision about results hangs on
+it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import platform
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pyhpc.shards.files import new_attempt, storage_errors
@@ -40,7 +42,8 @@ class RunLog:
     def __enter__(self) -> Self:
         with storage_errors(self._path):
             self._file = self._path.open("xb", buffering=0)
-        self._write({"on": self._executor, "host": platform.node(), "pid": os.getpid()})
+        where = {"on": self._executor, "host": platform.node(), "pid": os.getpid()}
+        self._write(where | {"started": _process_start()})
         return self
 
     def __exit__(
@@ -56,6 +59,14 @@ class RunLog:
         """Note a job."""
         self._write({"job": job, "state": "submitted"})
 
+    def connected(self, job: str) -> None:
+        """Note that the workers of a job have come."""
+        self._write({"job": job, "state": "connected"})
+
+    def first_record(self) -> None:
+        """Note that the first record has been treated."""
+        self._write({"first": "record"})
+
     def gone(self, job: str) -> None:
         """Note that a job is no longer in the queue."""
         self._write({"job": job, "state": "gone"})
@@ -63,6 +74,13 @@ class RunLog:
     def _write(self, entry: dict[str, Any]) -> None:
         with storage_errors(self._path):
             self._file.write(json.dumps(entry | {"time": time.time()}).encode() + b"\n")
+
+
+def _process_start() -> float:
+    """Time at which this process began, in seconds since 1970."""
+    ticks = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    uptime = Path("/proc/uptime").read_text().split()[0]
+    return time.time() - float(uptime) + int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -76,9 +94,12 @@ class LoggedRun:
     pid : int
         Process that started it.
     jobs : dict of str to str
-        Last that was heard of each job: ``submitted`` or ``gone``.
+        Last that was heard of each job: ``submitted``, ``connected`` or ``gone``.
     ended : bool
         Whether it has ended, other than by being killed.
+    first : dict of str to float
+        Time from the start of its process to the first job (``submitted``), the first worker
+        (``connected``) and the first record (``record``), in seconds, as far as it has come.
     """
 
     executor: str
@@ -86,6 +107,14 @@ class LoggedRun:
     pid: int
     jobs: dict[str, str] = field(default_factory=dict)
     ended: bool = False
+    first: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def start(self) -> str:
+        """How long it took to start, in words; empty where it has submitted nothing yet."""
+        words = {"submitted": "submit a job", "connected": "its workers", "record": "a record"}
+        steps = [f"{self.first[s]:.1f} s to {what}" for s, what in words.items() if s in self.first]
+        return ", ".join(steps)
 
 
 def logged_runs(output: Output) -> dict[str, LoggedRun]:
@@ -100,6 +129,9 @@ def logged_runs(output: Output) -> dict[str, LoggedRun]:
         for entry in entries[1:]:
             if "job" in entry:
                 run.jobs[entry["job"]] = entry["state"]
+            step = entry.get("first", entry.get("state"))
+            if step is not None:
+                run.first.setdefault(step, entry["time"] - first["started"])
             run.ended |= "ended" in entry
         found[path.stem.removeprefix("run-")] = first["time"], run
     return {name: run for name, (_, run) in sorted(found.items(), key=lambda item: item[1][0])}

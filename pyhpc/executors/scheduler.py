@@ -7,21 +7,22 @@ import getpass
 import importlib.util
 import logging
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import dask
 
 from pyhpc.executors.credentials import Credentials, temporary_credentials
 from pyhpc.executors.dask_settings import SETTINGS, silence_dask
-from pyhpc.executors.run_log import RunLog
+from pyhpc.executors.run_log import RunLog, logged_runs
 from pyhpc.shards.files import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pyhpc.executors.run import Job
+    from pyhpc.executors.run import Job, Status
+    from pyhpc.shards.output import Output
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +31,14 @@ HEARTBEAT_SECONDS = 300
 since a record may hold on to the interpreter."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class SchedulerSetup:
     """What a scheduler is started with.
 
     Attributes
     ----------
+    output : Output
+        Output of the run.
     log : RunLog
         Log to tell of jobs.
     keys : Credentials
@@ -46,10 +49,12 @@ class SchedulerSetup:
         Options of Dask's ``Scheduler``.
     """
 
+    output: Output
     log: RunLog
     keys: Credentials
     logs: Path
     options: dict[str, Any]
+    _is_under_way: bool = field(default=False, init=False)
 
     def announce(self, scheduler: Any) -> None:
         """Keep the scheduler, once it runs, from the terminal, and say how to see its dashboard."""
@@ -61,6 +66,15 @@ class SchedulerSetup:
                 "then http://127.0.0.1:%d/status",
                 *(port, port, getpass.getuser(), platform.node(), port),
             )
+
+    def note_first_record(self, status: Status) -> None:
+        """Say how long the run took to its first record, once it has come."""
+        treated = status.records_done + status.records_running
+        if treated > status.records_before and not self._is_under_way:
+            self._is_under_way = True
+            self.log.first_record()
+            run = logged_runs(self.output)[self.log.name]
+            logger.info("From the start of this process %s", run.start)
 
 
 @contextlib.contextmanager
@@ -88,4 +102,4 @@ def scheduler_setup(job: Job, executor: str) -> Iterator[SchedulerSetup]:
         log = stack.enter_context(RunLog(output, executor))
         keys = stack.enter_context(temporary_credentials(output.attempts / f"keys-{log.name}"))
         options = {"dashboard": dashboard, "dashboard_address": "127.0.0.1:0"}
-        yield SchedulerSetup(log, keys, logs, options)
+        yield SchedulerSetup(output, log, keys, logs, options)

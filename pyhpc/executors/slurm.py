@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pyhpc.executors.run import Job
+    from pyhpc.executors.run import Job, Status
+    from pyhpc.executors.scheduler import SchedulerSetup
     from pyhpc.executors.site import Site
 
 MEMORY_PER_CORE = 2 * 2**30
@@ -91,17 +92,19 @@ class _Workers:
         self._cores = cores
         self._processes = processes
         self._fleet: Fleet | None = None
+        self._setup: SchedulerSetup | None = None
 
-    def tend(self, left: int) -> None:
+    def tend(self, status: Status) -> None:
         """See to the jobs."""
-        if self._fleet is not None:
-            self._fleet.tend(left)
+        if self._fleet is not None and self._setup is not None:
+            self._fleet.tend(status.shards - status.shards_done)
+            self._setup.note_first_record(status)
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Client]:
         """Start the scheduler, and let jobs be submitted."""
         with contextlib.ExitStack() as stack:
-            setup = stack.enter_context(scheduler_setup(self._job, "slurm"))
+            self._setup = setup = stack.enter_context(scheduler_setup(self._job, "slurm"))
             name = f"pyhpc-{setup.log.name}"
             options = dask.config.get("jobqueue.slurm.scheduler-options", {}) or {}
             cluster = WorkerCluster(

@@ -118,6 +118,9 @@ def test_undisturbed(job, gate, undisturbed, slurm):
     assert begun(job.output) == SHARDS
     assert len(submitted(job.output)) == 2
     assert no_jobs(slurm)
+    (run,) = logged_runs(job.output).values()
+    assert list(run.first)[:3] == ["submitted", "connected", "record"]
+    assert list(run.first.values()) == sorted(run.first.values())
 
 
 def test_worker_killed(job, gate, undisturbed):

@@ -12,6 +12,7 @@ from distributed import Security
 from pyhpc.errors import PyhpcError
 from pyhpc.executors import Site
 from pyhpc.executors.credentials import temporary_credentials
+from pyhpc.executors.run import Tally
 from pyhpc.executors.slurm import SlurmExecutor, _Workers, lifetimes
 from pyhpc.shards import finish
 from tests.fake_task import plain_records
@@ -48,7 +49,7 @@ def test_run_is_closed_to_others(tmp_path, on_cluster):
     job = make_job(tmp_path, plain_records(40))
     workers = _Workers(SITE, job, 1, 1, 1)
     with workers.open() as client:
-        workers.tend(1)
+        workers.tend(Tally(job).status())
         wait_for(client.nthreads, "a worker")
         scheduler = client.scheduler.address
         addresses = [scheduler, *client.nthreads()]
