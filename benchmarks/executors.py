@@ -1,19 +1,24 @@
 """What a run costs beside its kernels: shards per second with a task that does nothing.
 
 The rate is that of a scheduler and worker processes, so it counts all that there is: scheduling,
-reading, committing. The simulation has workers that only answer, a thousand
-of them, so that what is left is the driver's own.
+reading, committing. Beside it stands what the file system gives to who only makes, syncs and
+renames the same files. The simulation has workers that only answer, a thousand of them, so that
+what is left is the driver's own, and runs every shard of its plans.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import queue
 import tempfile
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +40,7 @@ from pyhpc.shards import (
     pack,
     run_shard,
 )
+from pyhpc.shards.files import sync_folder, write_new
 from pyhpc.shards.packed import Shard, ShardTable
 
 if TYPE_CHECKING:
@@ -44,9 +50,7 @@ if TYPE_CHECKING:
 
 CORES = 2
 SIMULATED = (1_000, 10_000, 1_000_000)
-"""Shards of the plans of the simulation."""
-STEPS = 10_000
-"""Most shards that the simulation runs of each."""
+"""Shards of the plans of the simulation, all of which are run."""
 WORKERS = 1_000
 """Simulated workers."""
 
@@ -86,8 +90,15 @@ def run(effort: Effort) -> Iterator[Count]:
         if folder and not Path(folder).is_dir():
             continue
         with tempfile.TemporaryDirectory(dir=folder) as root:
-            rate = _rate(Path(root), shards=20 if effort.quick else 1000)
+            rate, driver = _rate(Path(root), shards=40 if effort.quick else 4000)
             yield Count(f"shards/s of 1 record, {CORES} workers, {where}", rate)
+            yield Count(f"ms of core time of the driver per shard, {where}", driver)
+        with tempfile.TemporaryDirectory(dir=folder) as root:
+            rate = _bare_rate(Path(root), shards=20 if effort.quick else 1000)
+            yield Count(f"shards/s of the bare file system, {CORES} processes, {where}", rate)
+        with tempfile.TemporaryDirectory(dir=folder) as root:
+            spent = _core_time(Path(root), shards=10 if effort.quick else 1000, per_shard=1)
+            yield Count(f"ms of core time of a worker per shard of 1 record, {where}", spent)
         with tempfile.TemporaryDirectory(dir=folder) as root:
             per_shard = 20 if effort.quick else 2000
             spent = _core_time(Path(root), shards=2 if effort.quick else 10, per_shard=per_shard)
@@ -114,20 +125,55 @@ def _job(root: Path, shards: int, per_shard: int) -> Job:
     return Job(output, Plan.make(output, packing, task, Guard()).create(output), task)
 
 
-def _rate(root: Path, *, shards: int) -> float:
-    """Shards per second from when the first are done: without the start of the workers."""
+def _rate(root: Path, *, shards: int) -> tuple[float, float]:
+    """Shards per second, and core time of the driver per shard in milliseconds.
+
+    Between the first and the last look at which some are done: without the start of the workers
+    and their end.
+    """
     job = _job(root, shards, 1)
-    begun: list[tuple[float, int]] = []
+    seen: list[tuple[float, float, int]] = []
 
     def note(status: Any) -> None:
-        if not begun and status.shards_done:
-            begun.append((time.perf_counter(), status.shards_done))
+        if status.shards_done:
+            seen.append((time.perf_counter(), time.process_time(), status.shards_done))
 
-    LocalExecutor(CORES).submit(job).wait(note)
-    ((started, before),) = begun
-    rate = (shards - before) / (time.perf_counter() - started)
+    run = LocalExecutor(CORES).submit(job)
+    run.wait(note)
+    (started, spent, before), (ended, spent_then, done) = seen[0], seen[-1]
     finish(job.output, job.plan)
-    return rate
+    if done == before:
+        return nan, nan
+    return (done - before) / (ended - started), 1e3 * (spent_then - spent) / (done - before)
+
+
+def _bare_rate(root: Path, *, shards: int) -> float:
+    """Shards per second of processes that only make the system calls of a commit."""
+    for kind in _KINDS:
+        (root / kind).mkdir()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(CORES, context) as pool:
+        list(pool.map(partial(_commit_bare, root, 0), range(CORES)))
+        started = time.perf_counter()
+        list(pool.map(partial(_commit_bare, root, shards), range(CORES)))
+        return shards / (time.perf_counter() - started)
+
+
+_KINDS = {"parts": b"x" * 3000, "ledger": b"x" * 4000, "manifests": b"x" * 700}
+
+
+def _commit_bare(root: Path, shards: int, first: int) -> None:
+    """Make the files of every ``CORES``-th shard."""
+    for index in range(first, shards, CORES):
+        for kind, data in _KINDS.items():
+            write_new(root / kind / f".{index}.tmp", data)
+        for kind in ("parts", "ledger"):
+            (root / kind / f".{index}.tmp").replace(root / kind / f"{index}")
+            sync_folder(root / kind)
+        temporary = root / "manifests" / f".{index}.tmp"
+        (root / "manifests" / f"{index}").hardlink_to(temporary)
+        sync_folder(root / "manifests")
+        temporary.unlink()
 
 
 def _core_time(root: Path, *, shards: int, per_shard: int) -> float:
@@ -158,11 +204,7 @@ def _simulated(shards: int) -> Iterator[Count]:
         before = _resident()
         started = time.process_time()
 
-        def enough(status: Any) -> None:
-            if status.shards_done >= min(STEPS, shards):
-                driver.cancel(drain=False)
-
-        driver.wait(enough)
+        driver.wait()
         spent = time.process_time() - started
         done = driver.status().shards_done
         yield Count(f"us of core time of the driver per shard, of {shards:,}", 1e6 * spent / done)
@@ -176,19 +218,19 @@ def _resident() -> int:
 
 
 class _Future:
-    """A shard that a simulated worker has done as soon as it was asked to."""
+    """Shards that a simulated worker has done as soon as it was asked to."""
 
-    def __init__(self, index: int, answers: queue.SimpleQueue[Any]) -> None:
-        self._index = index
+    def __init__(self, bundle: Any, answers: queue.SimpleQueue[Any]) -> None:
+        self._bundle = bundle
         self._answers = answers
 
     def add_done_callback(self, call: Any) -> None:
         self._answers.put((call, self))
 
-    def result(self) -> ShardDone:
+    def result(self) -> list[ShardDone]:
         outcomes = {"ok": 1990, "degraded": 7, "quarantined": 3}
         reasons = {"quarantined": {"bad_text": 3}, "degraded": {"no_length": 7}}
-        return ShardDone(self._index, 2000, outcomes, reasons, was_run=True)
+        return [ShardDone(t.index, 2000, outcomes, reasons, was_run=True) for t in self._bundle]
 
     def release(self) -> None:
         pass
@@ -208,8 +250,8 @@ class _Client:
     def subscribe_topic(self, topic: str, handler: Any) -> None:
         pass
 
-    def submit(self, call: Any, *arguments: Any, key: str, **options: Any) -> _Future:
-        return _Future(int(key.split("-")[1]), self._answers)
+    def submit(self, call: Any, *arguments: Any, **options: Any) -> _Future:
+        return _Future(arguments[-1], self._answers)
 
     def cancel(self, futures: Any, **options: Any) -> None:
         pass

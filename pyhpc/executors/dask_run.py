@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import queue
-from collections import deque
+import time
+from collections import Counter, deque
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from distributed import CancelledError, KilledWorker, get_worker
@@ -16,7 +19,7 @@ from pyhpc.shards.files import new_attempt
 from pyhpc.shards.run import run_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -40,8 +43,24 @@ FALSE_STARTS = 10
 be unable to start."""
 
 PER_WORKER = 2
-"""Shards per worker that are with the scheduler, one to run and one to wait, so that a million of
-them cost it nothing."""
+"""Bundles of shards per worker that are with the scheduler, one to run and one to wait, so that a
+million shards cost it nothing."""
+
+BUNDLE_SECONDS = 0.5
+"""Shards that are estimated to take less go to a worker several at a time: a message to a worker
+and its answer cost the driver a millisecond."""
+
+BUNDLE_SHARDS = 32
+"""Most shards of a bundle."""
+
+BUNDLES_LEFT = 4
+"""So many bundles for each worker are made of what is left, at least, so that all end together."""
+
+STATUS_SECONDS = 0.1
+"""Time between looks at how far the run is."""
+
+TELL_SECONDS = 0.2
+"""Least time between messages of a worker about batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +72,10 @@ class _Try:
     deaths: int = 0
     false_starts: int = 0
     isolated: bool = False
+
+
+_Bundle = tuple[_Try, ...]
+"""Shards that a worker runs and commits one after another; called after its first attempt."""
 
 
 class DaskRun:
@@ -91,9 +114,10 @@ class DaskRun:
         self._trials = self._tally.trials()
         self._again: deque[_Try] = deque()
         self._later: deque[_Try] = deque()
-        self._in_flight: dict[Future[ShardDone], _Try] = {}
-        self._ended: queue.SimpleQueue[tuple[Future[ShardDone], ShardDone | Exception]]
+        self._in_flight: dict[Future[_Answer], _Bundle] = {}
+        self._ended: queue.SimpleQueue[tuple[Future[_Answer], _Answer | Exception]]
         self._ended = queue.SimpleQueue()
+        self._submitted: set[str] = set()
         self._started: set[str] = set()
         self._cancelled = False
         self._dropped = False
@@ -111,19 +135,22 @@ class DaskRun:
         """Run until all shards are done or the run is cancelled."""
         with self._connect() as client:
             client.subscribe_topic(TOPIC, self._hear)
+            looked = 0.0
             while not self._dropped:
                 self._fill(client)
                 if not self._in_flight:
                     break
                 self._collect()
-                status = self.status()
-                self._tend(status)
-                on_status(status)
+                if time.monotonic() - looked >= STATUS_SECONDS:
+                    status = self.status()
+                    self._tend(status)
+                    on_status(status)
+                    looked = time.monotonic()
         return self.status()
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         _, message = event
-        if any(trial.attempt == message["attempt"] for trial in list(self._in_flight.values())):
+        if message["attempt"] in self._submitted:
             self._started.add(message["attempt"])
             self._tally.treated(message["attempt"], message["outcomes"])
 
@@ -131,39 +158,50 @@ class DaskRun:
         if self._cancelled:
             self._withdraw(client)
             return
-        room = PER_WORKER * max(len(client.nthreads()), 1) - len(self._in_flight)
-        for _ in range(room):
-            trial = self._next()
-            if trial is None:
+        workers = max(len(client.nthreads()), 1)
+        for _ in range(PER_WORKER * workers - len(self._in_flight)):
+            bundle = self._next(workers)
+            if not bundle:
                 return
+            name = bundle[0].attempt
+            self._submitted.add(name)
             future = client.submit(
                 _run_on_worker,
                 self._job.output,
                 self._job.task,
                 self._job.packing,
                 self._threads,
-                trial.index,
-                trial.attempt,
-                trial.isolated,
-                key=f"shard-{trial.index}-{trial.attempt}",
+                bundle,
+                key=f"shard-{bundle[0].index}-{name}",
                 pure=False,
             )
-            self._in_flight[future] = trial
+            self._in_flight[future] = bundle
             future.add_done_callback(self._note)
 
-    def _next(self) -> _Try | None:
+    def _next(self, workers: int) -> _Bundle:
+        """Give the shards for a worker: none where all have been given."""
         if self._again:
-            return self._again.popleft()
-        trial = next(self._trials, None)
-        if trial is None:
-            return self._later.popleft() if self._later else None
-        return _Try(trial.index, trial.attempt, isolated=trial.isolated)
+            # Its worker has died, so it takes no others along.
+            return (self._again.popleft(),)
+        left = len(self._job.plan.shards) - self._tally.shards_done
+        most = min(BUNDLE_SHARDS, max(left // (BUNDLES_LEFT * workers), 1))
+        bundle: list[_Try] = []
+        seconds = 0.0
+        while len(bundle) < most and seconds < BUNDLE_SECONDS:
+            trial = next(self._trials, None)
+            if trial is None:
+                break
+            bundle.append(_Try(trial.index, trial.attempt, isolated=trial.isolated))
+            seconds += self._job.plan.shards[trial.index].cost
+        if not bundle and self._later:
+            bundle.append(self._later.popleft())
+        return tuple(bundle)
 
     def _withdraw(self, client: Client) -> None:
         """Take back what waits for a worker."""
         self._again.clear()
         self._later.clear()
-        waiting = [f for f, trial in self._in_flight.items() if trial.attempt not in self._started]
+        waiting = [f for f, b in self._in_flight.items() if b[0].attempt not in self._started]
         for future in waiting:
             del self._in_flight[future]
         if waiting:
@@ -179,40 +217,65 @@ class DaskRun:
         except queue.Empty:
             pass
         for future, result in ended:
-            trial = self._in_flight.pop(future, None)
-            if trial is None:
+            bundle = self._in_flight.pop(future, None)
+            if bundle is None:
                 continue
-            if isinstance(result, AttemptTakenError):
-                self._tally.given_up(trial.attempt)
-                # Its name is known here alone, unless it is of a share: Dask has moved it off a
-                # worker that left ahead of its time limit, and may finish it in the time it has.
-                if self._job.share is None:
-                    self._later.append(replace(trial, attempt=new_attempt()))
-            elif isinstance(result, Exception):
-                self._again.append(self._retry(trial, result))
+            if isinstance(result, Exception):
+                self._again.extend(self._retries(bundle, result))
             else:
-                self._tally.committed(trial.attempt, result)
-            self._started.discard(trial.attempt)
+                for trial, done in zip(bundle, result, strict=True):
+                    if done is None:
+                        self._taken(trial)
+                    else:
+                        self._tally.committed(trial.attempt, done)
+            self._submitted.discard(bundle[0].attempt)
+            self._started.discard(bundle[0].attempt)
             future.release()
 
-    def _note(self, future: Future[ShardDone]) -> None:
+    def _taken(self, trial: _Try) -> None:
+        """Go on where another process is at a shard, under the name of this attempt.
+
+        It is known here alone, unless the shard is of a share: Dask has moved it off a worker that
+        left ahead of its time limit, and may finish it in the time it has.
+        """
+        self._tally.given_up(trial.attempt)
+        if self._job.share is None:
+            self._later.append(replace(trial, attempt=new_attempt()))
+
+    def _note(self, future: Future[_Answer]) -> None:
         """Fetch a result, in Dask's thread for callbacks.
 
         It may have to be computed again, where its worker died just now, and until then the thread
         that minds signals must not be stuck.
         """
-        result: ShardDone | Exception
+        result: _Answer | Exception
         try:
             result = future.result()
         except Exception as error:
             result = error
         self._ended.put((future, result))
 
+    def _retries(self, bundle: _Bundle, error: Exception) -> Iterator[_Try]:
+        """Say how to go on with shards whose worker died, or give up."""
+        self._tally.given_up(bundle[0].attempt)
+        # Of several, those before the one that was being run are on the disk.
+        missing = [t for t in bundle if len(bundle) == 1 or not self._tally.look(t.index)]
+        began = len(missing) < len(bundle) or any(map(self._has_begun, missing))
+        for trial in missing:
+            if self._has_begun(trial):
+                yield self._retry(trial, error)
+            elif began:
+                yield trial
+            else:
+                yield self._false_start(trial, error)
+
+    def _has_begun(self, trial: _Try) -> bool:
+        log = self._job.output.attempt(trial.index, trial.attempt)
+        return trial.attempt in self._started or log.exists()
+
     def _retry(self, trial: _Try, error: Exception) -> _Try:
         """Say how to go on with a shard of which a worker died, or give up."""
         log = self._job.output.attempt(trial.index, trial.attempt)
-        if trial.attempt not in self._started and not log.exists():
-            return self._false_start(trial, error)
         self._tally.lost(trial.attempt)
         again = replace(trial, attempt=new_attempt(), deaths=trial.deaths + 1, false_starts=0)
         if isinstance(error, MemoryError):
@@ -244,29 +307,64 @@ class DaskRun:
         return replace(trial, attempt=new_attempt(), false_starts=trial.false_starts + 1)
 
 
+_Answer = list["ShardDone | None"]
+"""What came of each shard of a bundle; None for those that another process is at."""
+
+
 def _run_on_worker(
-    output: Output,
-    task: Task,
-    packing: Path | None,
-    threads: int,
-    index: int,
-    attempt: str,
-    isolated: bool,
-) -> ShardDone:
-    worker = get_worker()
+    output: Output, task: Task, packing: Path | None, threads: int, bundle: _Bundle
+) -> _Answer:
+    tell = _Reporter(bundle[0].attempt)
+    answer: _Answer = []
+    for trial in bundle:
+        try:
+            done = run_shard(
+                output,
+                trial.index,
+                task,
+                attempt=trial.attempt,
+                threads=threads,
+                packing=packing,
+                expendable=True,
+                isolated=trial.isolated,
+                on_batch=tell,
+            )
+        except AttemptTakenError:
+            answer.append(None)
+        else:
+            answer.append(done)
+    _spare_collector()
+    return answer
 
-    def tell(outcomes: dict[str, int]) -> None:
-        worker.log_event(TOPIC, {"attempt": attempt, "outcomes": outcomes})
 
-    tell({})
-    return run_shard(
-        output,
-        index,
-        task,
-        attempt=attempt,
-        threads=threads,
-        packing=packing,
-        expendable=True,
-        isolated=isolated,
-        on_batch=tell,
-    )
+class _Reporter:
+    """Tells the driver that a bundle has been begun, and then of its batches, a few times a second.
+
+    Parameters
+    ----------
+    name : str
+        Name of the bundle.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._worker = get_worker()
+        self._untold: Counter[str] = Counter()
+        self._next = 0.0
+        self({})
+
+    def __call__(self, outcomes: dict[str, int]) -> None:
+        self._untold.update(outcomes)
+        now = time.monotonic()
+        if now >= self._next:
+            message = {"attempt": self._name, "outcomes": dict(self._untold)}
+            self._worker.log_event(TOPIC, message)
+            self._untold.clear()
+            self._next = now + TELL_SECONDS
+
+
+@cache
+def _spare_collector() -> None:
+    """Keep modules out of the garbage collections to come, which would walk them all each time."""
+    gc.collect()
+    gc.freeze()

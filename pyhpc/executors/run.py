@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from pyhpc.records import Outcome
 from pyhpc.shards.files import new_attempt
-from pyhpc.shards.finish import add_counts
 from pyhpc.shards.run import shard_done
 
 if TYPE_CHECKING:
@@ -143,14 +143,21 @@ class Executor(Protocol):
 
 
 class Tally:
-    """Counts of a run."""
+    """Counts of a run.
+
+    Attributes
+    ----------
+    shards_done : int
+        Shards that have been counted as committed.
+    """
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._shards_done = 0
+        self.shards_done = 0
         self._records_done = 0
         self._records_before = 0
-        self._counts: dict[str, Any] = add_counts([])
+        self._outcomes: Counter[str] = Counter()
+        self._reasons: dict[str, Counter[str]] = {str(outcome): Counter() for outcome in Outcome}
         self._running: dict[str, Counter[str]] = {}
         self._lost = 0
 
@@ -193,26 +200,25 @@ class Tally:
         self._lost += 1
 
     def _add(self, done: ShardDone) -> None:
-        self._shards_done += 1
+        self.shards_done += 1
         self._records_done += done.records
-        self._counts = add_counts(
-            [self._counts, {"outcomes": done.outcomes, "reasons": done.reasons}]
-        )
+        self._outcomes.update(done.outcomes)
+        for outcome, codes in done.reasons.items():
+            self._reasons[outcome].update(codes)
 
     def status(self) -> Status:
         """Say how far it is."""
         running: Counter[str] = Counter()
         for outcomes in list(self._running.values()):
             running.update(outcomes)
-        outcomes = Counter(self._counts["outcomes"]) + running
         return Status(
             shards=len(self._job.plan.shards),
             records=self._job.plan.records,
-            shards_done=self._shards_done,
+            shards_done=self.shards_done,
             records_done=self._records_done,
             records_before=self._records_before,
             records_running=running.total(),
-            outcomes=dict(outcomes),
-            reasons=self._counts["reasons"],
+            outcomes=dict(self._outcomes + running),
+            reasons={outcome: dict(codes) for outcome, codes in self._reasons.items()},
             lost=self._lost,
         )
