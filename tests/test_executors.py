@@ -17,6 +17,7 @@ from distributed.comm import connect
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors import InlineExecutor, LocalExecutor
+from pyhpc.executors.dask_run import DaskRun
 from pyhpc.shards import Guard, finish, run_shard, verify
 from pyhpc.shards.isolate import Isolation
 from tests.fake_task import FakeTask, plain_records, record
@@ -102,6 +103,27 @@ def test_records_that_kill_their_process_are_isolated(tmp_path):
     run_inline(innocent)
     tables = [ds.dataset(one.output.parts).to_table().to_pydict() for one in (job, innocent)]
     assert repr(tables[0]) == repr(tables[1])
+
+
+def test_small_shards_share_a_message_but_not_a_fate(tmp_path, monkeypatch):
+    """Of the shards that were handed out together, only the one that was being run is run again."""
+    records = plain_records(60)
+    records[10] = record("guilty", "crash")
+    job = make_job(tmp_path, records, per_shard=1)
+    plain, sizes = DaskRun._next, []
+
+    def next_bundle(run, workers):
+        bundle = plain(run, workers)
+        sizes.append(len(bundle))
+        return bundle
+
+    monkeypatch.setattr(DaskRun, "_next", next_bundle)
+    status = run_local(job)
+    assert max(sizes) == 60 // (4 * 2)
+    assert sum(size > 0 for size in sizes) < 40
+    assert reason_codes(job) == {"guilty": "worker_crash"}
+    assert (status.shards_done, status.lost) == (60, 1)
+    assert attempts_by_shard(job.output) == dict.fromkeys(range(60), 1) | {10: 2}
 
 
 def kill_workers(job, kills, *, seed=0):
