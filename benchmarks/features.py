@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyhpc.records import Record
 
 RECORDS = {"gallery": 96, "obelix": 321, "mp": 1_000}
-PEER_RECORDS = {"gallery": 12, "obelix": 8, "mp": 24}
+PEER_RECORDS = {"gallery": 60, "obelix": 30, "mp": 120}
 MAX_SITES = 60
 TOLERANCE = 1e-6
 """Relative deviation from which a value counts as another one."""

@@ -118,8 +118,7 @@ def _neighbor_list(system: str, batch: CrystalBatch, effort: Effort) -> Limit:
         timed("pyhpc", effort, run),
         flop=PAIR_FLOP * len(pairs.i),
         bytes=moved,
-        note="two searches, as the arrays are made between counting and writing; of the atoms of a "
-        "row that are tested a quarter is within the cutoff",
+        note="the search runs twice, to count and to write, and tests atoms beyond the cutoff",
         way=FRESH,
     )
 

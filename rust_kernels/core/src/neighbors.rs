@@ -17,7 +17,7 @@ pub use grid::{Block, BlockVisitor, Neighbor, NeighborGrid};
 pub use list::{NeighborLists, PairSlices};
 pub use scan::LANES;
 
-/// Most pairs of one crystal that are listed or summed over (28 bytes a pair: 14 GB as a list).
+/// Most pairs of one crystal that are listed or summed over (36 bytes a pair: 18 GB as a list).
 const MAX_PAIRS: f64 = 5e8;
 
 /// Least fractional coordinate along `k`, and by how much the greatest exceeds it (not quite 0).
