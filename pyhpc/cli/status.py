@@ -15,7 +15,7 @@ from pyhpc.executors.array import ArrayFolder
 from pyhpc.executors.run_log import LoggedRun, logged_runs
 from pyhpc.shards import Output, Plan, shard_done
 from pyhpc.shards.attempts import total_attempts
-from pyhpc.shards.finish import add_counts
+from pyhpc.shards.finish import Counts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,9 @@ def status_command(out: Path) -> None:
     plan = Plan.load(output)
     shards = [shard_done(output, index) for index in range(len(plan.shards))]
     done = [shard for shard in shards if shard is not None]
-    counts = add_counts({"outcomes": d.outcomes, "reasons": d.reasons} for d in done)
+    counts = Counts()
+    for shard in done:
+        counts.add(shard.outcomes, shard.reasons)
     attempts = total_attempts(output)
     running = {k: a for k, a in attempts.running.items() if shards[k] is None}
     records = sum(d.records for d in done)
@@ -64,7 +66,7 @@ def status_command(out: Path) -> None:
         )
     if len(running) > _SHOWN:
         console.print(f"  ... and {len(running) - _SHOWN:,} more")
-    console.print(outcome_table(counts))
+    console.print(outcome_table(counts.to_json()))
     if len(done) < len(shards):
         state = "not finished"
     elif output.final_manifest.exists():

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pyhpc.records import Outcome
 from pyhpc.shards.files import new_attempt
+from pyhpc.shards.finish import Counts
 from pyhpc.shards.run import shard_done
 
 if TYPE_CHECKING:
@@ -156,8 +156,7 @@ class Tally:
         self.shards_done = 0
         self._records_done = 0
         self._records_before = 0
-        self._outcomes: Counter[str] = Counter()
-        self._reasons: dict[str, Counter[str]] = {str(outcome): Counter() for outcome in Outcome}
+        self._counts = Counts()
         self._running: dict[str, Counter[str]] = {}
         self._lost = 0
 
@@ -202,9 +201,7 @@ class Tally:
     def _add(self, done: ShardDone) -> None:
         self.shards_done += 1
         self._records_done += done.records
-        self._outcomes.update(done.outcomes)
-        for outcome, codes in done.reasons.items():
-            self._reasons[outcome].update(codes)
+        self._counts.add(done.outcomes, done.reasons)
 
     def status(self) -> Status:
         """Say how far it is."""
@@ -218,7 +215,7 @@ class Tally:
             records_done=self._records_done,
             records_before=self._records_before,
             records_running=running.total(),
-            outcomes=dict(self._outcomes + running),
-            reasons={outcome: dict(codes) for outcome, codes in self._reasons.items()},
+            outcomes=dict(self._counts.outcomes + running),
+            reasons=self._counts.reasons,
             lost=self._lost,
         )

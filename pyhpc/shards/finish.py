@@ -34,14 +34,14 @@ def finish(output: Output, plan: Plan) -> Manifest:
     PyhpcError
         If a shard is not done, or the counts do not agree.
     """
-    manifests = [read_manifest(output, plan, index) for index in range(len(plan.shards))]
-    done = [manifest for manifest in manifests if manifest is not None]
-    if len(done) < len(plan.shards):
+    manifests = (read_manifest(output, plan, index) for index in range(len(plan.shards)))
+    total = total_manifest(output, plan, filter(None, manifests))
+    missing = len(plan.shards) - len(total["shards"])
+    if missing:
         raise PyhpcError(
-            f"{len(plan.shards) - len(done)} of {len(plan.shards)} shards are not done",
+            f"{missing} of {len(plan.shards)} shards are not done",
             "Call pyhpc featurize again: it goes on where it stopped.",
         )
-    total = total_manifest(output, plan, done)
     if total["records"] != plan.records or total["records"] != sum(total["outcomes"].values()):
         raise PyhpcError(
             f"{plan.records} records went in, but {total['records']} came out",
@@ -54,7 +54,7 @@ def finish(output: Output, plan: Plan) -> Manifest:
         # Another process finished the run just now, and swept this one's file away.
         if not output.final_manifest.exists() or output.final_manifest.read_bytes() != content:
             raise
-    for path in strays(output, done):
+    for path in strays(output, total):
         path.unlink(missing_ok=True)
     for folder in (output.parts, output.ledger, output.manifests):
         sync_folder(folder)
@@ -62,14 +62,15 @@ def finish(output: Output, plan: Plan) -> Manifest:
 
 
 def total_manifest(output: Output, plan: Plan, manifests: Iterable[Manifest]) -> Manifest:
-    """Make the manifest of the whole run from those of its shards."""
-    manifests = list(manifests)
-    return {
-        "plan": {"name": output.plan.name, "plan": plan.sha256, "sha256": file_digest(output.plan)},
-        "records": sum(manifest["records"] for manifest in manifests),
-        "rows": sum(manifest["part"]["rows"] for manifest in manifests),
-        **add_counts(manifests),
-        "shards": [
+    """Make the manifest of the whole run from those of its shards, each looked at once."""
+    records = rows = 0
+    counts = Counts()
+    shards: list[dict[str, Any]] = []
+    for manifest in manifests:
+        records += manifest["records"]
+        rows += manifest["part"]["rows"]
+        counts.add(manifest["outcomes"], manifest["reasons"])
+        shards.append(
             {
                 "manifest": {
                     "name": output.manifest(manifest["shard"]).name,
@@ -78,32 +79,47 @@ def total_manifest(output: Output, plan: Plan, manifests: Iterable[Manifest]) ->
                 "part": manifest["part"],
                 "ledger": manifest["ledger"],
             }
-            for manifest in manifests
-        ],
-    }
-
-
-def add_counts(counts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Add up ``outcomes`` and ``reasons`` of several manifests."""
-    outcomes: Counter[str] = Counter()
-    reasons: dict[str, Counter[str]] = {str(outcome): Counter() for outcome in Outcome}
-    for one in counts:
-        outcomes.update(one["outcomes"])
-        for outcome, codes in one["reasons"].items():
-            reasons[outcome].update(codes)
+        )
     return {
-        "outcomes": {str(outcome): outcomes[str(outcome)] for outcome in Outcome},
-        "reasons": {outcome: dict(codes) for outcome, codes in reasons.items()},
+        "plan": {"name": output.plan.name, "plan": plan.sha256, "sha256": file_digest(output.plan)},
+        "records": records,
+        "rows": rows,
+        **counts.to_json(),
+        "shards": shards,
     }
 
 
-def strays(output: Output, manifests: Iterable[Manifest]) -> list[Path]:
-    """Files that no manifest names: what broken attempts have left."""
+class Counts:
+    """Records by outcome and by reason, added up over shards."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._reasons: dict[str, Counter[str]] = {str(outcome): Counter() for outcome in Outcome}
+
+    def add(self, outcomes: Mapping[str, int], reasons: Mapping[str, Mapping[str, int]]) -> None:
+        """Add those of a shard, as its manifest has them."""
+        self.outcomes.update(outcomes)
+        for outcome, codes in reasons.items():
+            self._reasons[outcome].update(codes)
+
+    @property
+    def reasons(self) -> dict[str, dict[str, int]]:
+        """Records by outcome and code of a reason."""
+        return {outcome: dict(codes) for outcome, codes in self._reasons.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Entries ``outcomes`` and ``reasons`` of a manifest."""
+        outcomes = {str(outcome): self.outcomes[str(outcome)] for outcome in Outcome}
+        return {"outcomes": outcomes, "reasons": self.reasons}
+
+
+def strays(output: Output, total: Manifest) -> list[Path]:
+    """Files that the manifest of the run does not name: what broken attempts have left."""
     known = {output.final_manifest, output.plan}
-    for manifest in manifests:
-        known.add(output.parts / manifest["part"]["name"])
-        known.add(output.ledger / manifest["ledger"]["name"])
-        known.add(output.manifest(manifest["shard"]))
+    for shard in total["shards"]:
+        known.add(output.parts / shard["part"]["name"])
+        known.add(output.ledger / shard["ledger"]["name"])
+        known.add(output.manifests / shard["manifest"]["name"])
     temporaries = output.path.glob(".*.tmp")
     inside = (
         path

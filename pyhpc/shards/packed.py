@@ -94,15 +94,16 @@ class ShardTable(Sequence[Shard]):
         """Read what :meth:`lines` gave; anything else is a ``ValueError``."""
         if not lines:
             return cls(_SHARD_COLUMNS.empty_table())
+        data = "\n".join(lines).encode()
         table = cls(
             csv.read_csv(
-                pa.BufferReader("\n".join(lines).encode()),
+                pa.BufferReader(data),
                 csv.ReadOptions(column_names=_SHARD_COLUMNS.names, use_threads=False),
                 csv.ParseOptions(delimiter=" ", quote_char=False),
                 csv.ConvertOptions(column_types=_SHARD_COLUMNS, strings_can_be_null=False),
             )
         )
-        table._identity = _identify(lines)
+        table._identity = _identify(len(lines), data)
         return table
 
     def lines(self) -> list[str]:
@@ -116,7 +117,8 @@ class ShardTable(Sequence[Shard]):
     def identity(self) -> dict[str, Any]:
         """Their number and hash, which tell them from all others."""
         if self._identity is None:
-            self._identity = _identify(self.lines())
+            lines = self.lines()
+            self._identity = _identify(len(lines), "\n".join(lines).encode())
         return self._identity
 
     @property
@@ -158,8 +160,8 @@ class ShardTable(Sequence[Shard]):
         return hash(self.identity["sha256"])
 
 
-def _identify(lines: Sequence[str]) -> dict[str, Any]:
-    return {"count": len(lines), "sha256": digest("\n".join(lines).encode())}
+def _identify(count: int, lines: bytes) -> dict[str, Any]:
+    return {"count": count, "sha256": digest(lines)}
 
 
 _SHARD_COLUMNS = pa.schema(

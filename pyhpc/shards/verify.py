@@ -108,7 +108,7 @@ def verify(
         # With a manifest damaged, it is not known which files are strays.
         problems.extend(
             Problem(path, "no manifest names this file", "Remove it.", (path,))
-            for path in strays(output, manifests)
+            for path in strays(output, total_manifest(output, plan, manifests))
             if path.suffix != ".tmp"
         )
     return problems
