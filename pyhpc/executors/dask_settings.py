@@ -23,6 +23,11 @@ SETTINGS = {
     "distributed.worker.http.routes": [],
     # A kernel that holds the interpreter for a while is no reason for a warning.
     "distributed.admin.tick.limit": "1h",
+    # Nobody looks at samples of stacks, of memory and of the interpreter's lock, a hundred or a
+    # thousand times a second.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
 }
 """Settings of Dask."""
 
