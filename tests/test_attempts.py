@@ -51,6 +51,13 @@ def test_running_lost_and_rate(job):
     assert (attempt.name, attempt.job, attempt.treated) == ("b", "7_1", 16)
 
 
+def test_what_is_not_the_task_is_overhead(job):
+    entry = end(120.0, 20.0)
+    entry["seconds"] = {"measure": 15.0, "task.other": 3.0, "shard.read": 0.5, "shard.commit": 1.0}
+    log(job, 0, "a", begin(0, 100.0), entry)
+    assert total_attempts(job.output).overhead == pytest.approx(0.1)
+
+
 def test_rate_is_that_of_late(job):
     log(job, 0, "a", begin(0, 0.0), end(100.0, 100.0))
     log(job, 1, "a", begin(1, 9000.0), end(9010.0, 10.0))

@@ -55,6 +55,7 @@ def speed_line(status: Status, seconds: float, cores: int, attempts: AttemptTota
     line = (
         f"{records:,} records in {duration(seconds)}: {rate:,.1f} records/s, "
         f"{rate / cores:,.1f} records/s/core on {cores} cores; "
+        f"{attempts.overhead:.1%} of the core time beside the task, "
         f"peak memory of a worker {attempts.peak_memory / 2**20:,.0f} MiB"
     )
     if status.records_before:

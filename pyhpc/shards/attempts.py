@@ -168,6 +168,12 @@ class AttemptTotals:
     lost_seconds: float = 0.0
     rate: float = 0.0
 
+    @property
+    def overhead(self) -> float:
+        """Share of the time of those that committed which was not their task's."""
+        own = sum(spent for stage, spent in self.seconds.items() if not stage.startswith("shard."))
+        return 1 - own / self.wall_seconds if self.wall_seconds else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
