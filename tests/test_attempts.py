@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from pyhpc.cli.status import describe_run
 from pyhpc.errors import PyhpcError
 from pyhpc.executors import InlineExecutor
 from pyhpc.executors.estimate import _spread, measure_earlier, measure_sample
+from pyhpc.executors.run_log import RunLog, logged_runs
 from pyhpc.shards import Guard, Packing
 from pyhpc.shards.attempts import AttemptLog, total_attempts
 from tests.fake_task import FakeTask, plain_records, record
@@ -120,3 +122,23 @@ def test_clocks_that_differ_change_figures_only(job):
     for path in job.output.attempts.iterdir():
         path.unlink()
     assert list(job.pending()) == [], "no log, but manifests"
+
+
+def test_log_of_a_run_says_how_long_it_took_to_start(job):
+    with RunLog(job.output, "slurm") as run_log:
+        for number in ("7", "8"):
+            run_log.submitted(number)
+        run_log.connected("7")
+        (run,) = logged_runs(job.output).values()
+        assert list(run.first) == ["submitted", "connected"]
+        run_log.first_record()
+        run_log.gone("8")
+    (run,) = logged_runs(job.output).values()
+    assert run.jobs == {"7": "connected", "8": "gone"}
+    submitted, connected, record = (run.first[k] for k in ("submitted", "connected", "record"))
+    assert 0 < submitted <= connected <= record
+    assert run.start == (
+        f"{submitted:.1f} s to submit a job, {connected:.1f} s to its workers, "
+        f"{record:.1f} s to a record"
+    )
+    assert "jobs 7 (squeue -j 7), 1 ended before; from its start" in describe_run(run)
