@@ -127,7 +127,7 @@ class DaskRun:
         return self._tally.status()
 
     def cancel(self, *, drain: bool) -> None:
-        """Stop: start no more shards, and finish (drain) or drop those that run."""
+        """Stop: start no more shards, and finish (drain) or drop the bundles that run."""
         self._cancelled = True
         self._dropped |= not drain
 
@@ -185,6 +185,9 @@ class DaskRun:
             return (self._again.popleft(),)
         left = len(self._job.plan.shards) - self._tally.shards_done
         most = min(BUNDLE_SHARDS, max(left // (BUNDLES_LEFT * workers), 1))
+        if self._job.share is not None:
+            # Others take from the end of a share what has not been begun, one by one.
+            most = 1
         bundle: list[_Try] = []
         seconds = 0.0
         while len(bundle) < most and seconds < BUNDLE_SECONDS:
