@@ -4,6 +4,7 @@
 //! of an atom with itself included, the pair of an atom with itself at shift zero not.
 
 mod grid;
+mod images;
 mod list;
 mod scan;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::f64::consts::PI;
 use crate::batch::Crystal;
 use crate::error::{BatchError, CrystalError};
 pub use grid::{Block, BlockVisitor, Neighbor, NeighborGrid};
+pub use images::{CellImages, MOST_SITES, PairVisitor, Pairs};
 pub use list::{NeighborLists, PairSlices};
 pub use scan::LANES;
 

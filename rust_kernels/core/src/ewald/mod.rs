@@ -14,10 +14,9 @@ mod reciprocal;
 
 use std::f64::consts::PI;
 
-use crate::batch::{Crystal, CrystalBatch, map_sites};
+use crate::batch::{Crystal, CrystalBatch};
 use crate::error::{BatchError, CrystalError};
 use crate::lattice::{Lattice, Vec3};
-use crate::neighbors::NeighborGrid;
 use parameters::{ChargeSums, MeshParameters, Parameters};
 use real::Potential;
 use reciprocal::Charges;
@@ -131,28 +130,21 @@ fn crystal_energies(
     let parameters = Parameters::new(&basis, &sums, accuracy, alpha, method)?;
     let alpha = parameters.alpha;
 
-    let grid = NeighborGrid::new(crystal, parameters.r_cut);
-    let by_slot = grid.by_slot(|site| charges[site]);
-    let real = map_sites(targets.len(), crystal.is_large(), |target| {
-        real::potential(&grid, &by_slot, targets[target], &parameters)
-    });
-    let real = real.into_iter().collect::<Result<Vec<Potential>, _>>()?;
-    drop(grid);
-
-    let sources = targets.iter().chain(&others);
     let place = |frac: &Vec3| {
         let cell = frac.map(|x| x - x.floor());
         let frac = basis.to_frac(&crystal.lattice.to_cart(&cell));
         frac.map(|x| x - x.floor())
     };
+    let sites = [targets.as_slice(), &others].concat();
     let sources = Charges {
-        frac_coords: sources
-            .clone()
-            .map(|&s| place(&crystal.frac_coords[s]))
+        frac_coords: (sites.iter())
+            .map(|&site| place(&crystal.frac_coords[site]))
             .collect(),
-        charges: sources.map(|&site| charges[site]).collect(),
+        charges: sites.iter().map(|&site| charges[site]).collect(),
         n_targets: targets.len(),
+        sites,
     };
+    let real = real::potentials(crystal, &basis, &sources, &parameters)?;
     let (reciprocal, aliasing) = match parameters.mesh {
         Some(mesh) => mesh_potentials(&basis, &sources, &sums, &parameters, mesh),
         None => (

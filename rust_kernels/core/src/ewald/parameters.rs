@@ -16,11 +16,15 @@ use std::f64::consts::PI;
 use super::{COULOMB_CONSTANT, Method, erfc, mesh};
 use crate::error::CrystalError;
 use crate::lattice::{Lattice, Vec3, cross, norm};
+use crate::neighbors::MOST_SITES;
 
 /// Nanoseconds of one thread with AVX-512 for a pair in real space, with its share of the search,
-const PAIR: f64 = 12.0;
+/// image by image
+const PAIR_OF_IMAGES: f64 = 7.0;
+/// or in a grid,
+const PAIR_OF_GRID: f64 = 12.0;
 /// for a site and k-vector (of the full sphere) of the structure factors and potentials,
-const WAVE: f64 = 0.5;
+const WAVE: f64 = 0.3;
 /// for a point of a mesh, with its share of the transforms,
 const MESH_POINT: f64 = 35.0;
 /// and for a site that is spread over a mesh and interpolated from it.
@@ -63,6 +67,15 @@ pub(super) struct ChargeSums {
 }
 
 impl ChargeSums {
+    /// Estimated time for a pair in real space in ns.
+    fn pair_cost(&self) -> f64 {
+        if self.n_charged <= MOST_SITES as f64 {
+            PAIR_OF_IMAGES
+        } else {
+            PAIR_OF_GRID
+        }
+    }
+
     /// Largest energy in eV angstrom of a site with all others: `k_e max|q| sum|q| / 2`.
     pub fn coupling(&self) -> f64 {
         0.5 * COULOMB_CONSTANT * self.largest * self.absolute
@@ -164,7 +177,7 @@ impl Parameters {
         let mut chosen = Self::cut(basis, charges, alpha, [0.5 * target; 2]);
         let waves = sphere(chosen.k_cut / (2.0 * PI)) * basis.volume();
         let sites = 0.5 * (charges.n_charged + charges.n_distinct);
-        chosen.cost = PAIR * chosen.pairs(basis, charges) + WAVE * sites * waves;
+        chosen.cost = charges.pair_cost() * chosen.pairs(basis, charges) + WAVE * sites * waves;
         chosen
     }
 
@@ -184,7 +197,7 @@ impl Parameters {
         let size = least.map(|n| mesh::good_size(n as usize));
         let points: f64 = size.iter().map(|&n| n as f64).product();
         chosen.mesh = Some(MeshParameters { size, aliasing });
-        chosen.cost = PAIR * chosen.pairs(basis, charges)
+        chosen.cost = charges.pair_cost() * chosen.pairs(basis, charges)
             + MESH_POINT * points
             + MESH_SITE * charges.n_charged;
         Some(chosen)
@@ -194,10 +207,10 @@ impl Parameters {
     fn cut(basis: &Lattice, charges: &ChargeSums, alpha: f64, errors: [f64; 2]) -> Self {
         let bounds = Bounds::new(basis, charges, alpha);
         let [real, reciprocal] = errors;
-        let r_cut = smallest_reach(|reach| bounds.real(reach / alpha) <= real) / alpha;
+        let r_cut = smallest_reach(real, |reach| bounds.real(reach / alpha)) / alpha;
         let k_cut = 2.0
             * alpha
-            * smallest_reach(|reach| bounds.reciprocal(2.0 * alpha * reach) <= reciprocal);
+            * smallest_reach(reciprocal, |reach| bounds.reciprocal(2.0 * alpha * reach));
         Self {
             alpha,
             r_cut,
@@ -242,7 +255,7 @@ fn sphere(radius: f64) -> f64 {
 fn balanced_alpha(basis: &Lattice, charges: &ChargeSums) -> f64 {
     let n = charges.n_charged;
     let distinct = 2.0 * charges.n_distinct / (n + charges.n_distinct);
-    let density = n * (PAIR / WAVE) * distinct / basis.volume().powi(2);
+    let density = n * (charges.pair_cost() / WAVE) * distinct / basis.volume().powi(2);
     PI.sqrt() * density.powf(1.0 / 6.0)
 }
 
@@ -283,22 +296,22 @@ fn mesh_step(alpha: f64, k_cut: f64, most: f64) -> Option<f64> {
     Some(low)
 }
 
-/// Smallest reach that is good enough, where all larger ones are; the end of the range if none is.
-fn smallest_reach(good: impl Fn(f64) -> bool) -> f64 {
-    let [mut low, mut high] = REACH;
-    if good(low) {
-        return low;
+/// Smallest reach from which on the bound is below `most`, or a little more; the end of the range
+/// if there is none.
+fn smallest_reach(most: f64, bound: impl Fn(f64) -> f64) -> f64 {
+    let [least, greatest] = REACH;
+    let mut squared: f64 = 5.0 * 5.0;
+    // But for a factor that changes little, the bound falls as exp(-reach^2).
+    for _ in 0..3 {
+        squared += (bound(squared.sqrt()) / most).ln();
+        squared = squared.clamp(least * least, greatest * greatest);
     }
     // 1e-3 of a reach changes the bound by about 1 %.
-    while high - low > 1e-3 {
-        let middle = 0.5 * (low + high);
-        if good(middle) {
-            high = middle;
-        } else {
-            low = middle;
-        }
+    let mut reach = squared.sqrt();
+    while bound(reach) > most && reach < greatest {
+        reach += 1e-3;
     }
-    high
+    reach
 }
 
 /// Bounds in eV on the error of any site energy, as functions of the cutoffs.

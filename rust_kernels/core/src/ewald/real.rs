@@ -1,12 +1,25 @@
-//! Real-space part: screened pairs from the neighbour grid, a block at a time.
+//! Real-space part: screened pairs, several at a time. Those of a small crystal are found image by
+//! image, and each is summed once for both of its sites where most of them are wanted; those of a
+//! large one are found in the neighbour grid, site by site.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
 
 use super::parameters::Parameters;
+use super::reciprocal::Charges;
 use super::{LANES, Lanes, erfc};
+use crate::batch::{Crystal, map_sites};
 use crate::error::CrystalError;
-use crate::neighbors::{Block, BlockVisitor, NeighborGrid};
+use crate::lattice::{Lattice, Vec3};
+use crate::neighbors::{Block, BlockVisitor, CellImages, NeighborGrid, PairVisitor, Pairs};
+use crate::simd;
 
 /// Charges closer than this (angstrom) are one site written twice, not a structure.
 const COINCIDENT: f64 = 0.01;
+
+/// Sites of a small crystal that one task sums the pairs of.
+const SITES_AT_ONCE: usize = 512;
 
 /// Potential of one kind at a site, in e/angstrom.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,18 +30,151 @@ pub(super) struct Potential {
     pub magnitude: f64,
 }
 
-/// Sum of `q_j erfc(alpha r) / r` over the neighbours of a site within the grid's cutoff.
-/// `charges` are those of the grid's slots.
-pub(super) fn potential(
-    grid: &NeighborGrid,
-    charges: &[f64],
-    site: usize,
+/// Sums of `q_j erfc(alpha r) / r` over the neighbours of each target within the cutoff. `basis` and
+/// `sources` are of the crystal.
+pub(super) fn potentials(
+    crystal: &Crystal<'_>,
+    basis: &Lattice,
+    sources: &Charges,
     parameters: &Parameters,
-) -> Result<Potential, CrystalError> {
-    if parameters.short {
-        sum::<true>(grid, charges, site, parameters.alpha)
+) -> Result<Vec<Potential>, CrystalError> {
+    let coords: Vec<Vec3> = (sources.frac_coords.iter())
+        .map(|frac| basis.to_cart(frac))
+        .collect();
+    if let Some(images) = CellImages::new(basis, &coords, parameters.r_cut, simd::level()) {
+        let (found, nearest) = if parameters.short {
+            image_by_image::<true>(&images, sources, parameters.alpha)
+        } else {
+            image_by_image::<false>(&images, sources, parameters.alpha)
+        };
+        // The grid says which sites coincide.
+        if nearest >= COINCIDENT * COINCIDENT {
+            return Ok(found);
+        }
+    }
+    let grid = NeighborGrid::new(crystal, parameters.r_cut);
+    let mut charges = vec![0.0; crystal.n_sites()];
+    for (&site, &charge) in sources.sites.iter().zip(&sources.charges) {
+        charges[site] = charge;
+    }
+    let by_slot = grid.by_slot(|site| charges[site]);
+    let found = map_sites(sources.n_targets, crystal.is_large(), |target| {
+        let site = sources.sites[target];
+        if parameters.short {
+            sum::<true>(&grid, &by_slot, site, parameters.alpha)
+        } else {
+            sum::<false>(&grid, &by_slot, site, parameters.alpha)
+        }
+    });
+    found.into_iter().collect()
+}
+
+/// The sums in a small crystal, and the smallest squared distance of two charges.
+fn image_by_image<const SHORT: bool>(
+    images: &CellImages,
+    sources: &Charges,
+    alpha: f64,
+) -> (Vec<Potential>, f64) {
+    let Charges {
+        charges, n_targets, ..
+    } = sources;
+    // A pair that is seen from both of its sites costs about a half more than from one.
+    if 4 * n_targets > 3 * charges.len() {
+        let over = |sites| PairSum::<SHORT, true>::over(images, charges, alpha, sites);
+        added(over, charges.len(), *n_targets)
     } else {
-        sum::<false>(grid, charges, site, parameters.alpha)
+        let over = |sites| PairSum::<SHORT, false>::over(images, charges, alpha, sites);
+        added(over, *n_targets, *n_targets)
+    }
+}
+
+/// Sums over the pairs that are seen from each of so many sites, and the smallest squared distance.
+/// Those of some sites are summed at a time, and these sums added in order: the result does not
+/// depend on the number of threads.
+fn added<'a, const SHORT: bool, const ONCE: bool>(
+    over: impl Fn(Range<usize>) -> PairSum<'a, SHORT, ONCE> + Sync + Send,
+    n_sites: usize,
+    n_targets: usize,
+) -> (Vec<Potential>, f64) {
+    let n_parts = n_sites.div_ceil(SITES_AT_ONCE);
+    let part = |part| {
+        let first = part * SITES_AT_ONCE;
+        over(first..n_sites.min(first + SITES_AT_ONCE))
+    };
+    let parts: Vec<_> = (0..n_parts).into_par_iter().map(part).collect();
+    let mut potentials = vec![Potential::default(); n_targets];
+    let mut nearest = f64::INFINITY;
+    for part in &parts {
+        for (potential, [value, magnitude]) in potentials.iter_mut().zip(&part.potentials) {
+            potential.value += value;
+            potential.magnitude += magnitude;
+        }
+        nearest = part.nearest.iter().copied().fold(nearest, f64::min);
+    }
+    (potentials, nearest)
+}
+
+/// Sums over pairs, for the site they are seen from, and if it is `ONCE` for the other too.
+struct PairSum<'a, const SHORT: bool, const ONCE: bool> {
+    alpha: f64,
+    charges: &'a [f64],
+    /// Value and magnitude of each potential.
+    potentials: Vec<[f64; 2]>,
+    /// Smallest squared distance.
+    nearest: Lanes,
+}
+
+impl<'a, const SHORT: bool, const ONCE: bool> PairSum<'a, SHORT, ONCE> {
+    /// Sums over the pairs that are seen from some sites.
+    fn over(images: &CellImages, charges: &'a [f64], alpha: f64, sites: Range<usize>) -> Self {
+        let mut sum = Self {
+            alpha,
+            charges,
+            potentials: vec![[0.0; 2]; charges.len()],
+            nearest: [f64::INFINITY; LANES],
+        };
+        let pairs = if ONCE { Pairs::Once } else { Pairs::Both };
+        images.visit(pairs, sites, &mut sum);
+        sum
+    }
+}
+
+impl<const SHORT: bool, const ONCE: bool> PairVisitor for PairSum<'_, SHORT, ONCE> {
+    #[inline(always)]
+    fn visit(&mut self, site: usize, squared: &[[f64; LANES]], others: &[[u32; LANES]]) {
+        let (mut values, mut magnitudes) = ([0.0; LANES], [0.0; LANES]);
+        let mut nearest = self.nearest;
+        let own = self.charges[site];
+        for (squared, others) in squared.iter().zip(others) {
+            let (mut charges, mut screened) = ([0.0; LANES], [0.0; LANES]);
+            for x in 0..LANES {
+                screened[x] = erfc::screened::<SHORT>(self.alpha, squared[x]);
+            }
+            for x in 0..LANES {
+                charges[x] = self.charges[others[x] as usize];
+            }
+            for x in 0..LANES {
+                let term = charges[x] * screened[x];
+                values[x] += term;
+                magnitudes[x] += term.abs();
+                nearest[x] = if squared[x] < nearest[x] {
+                    squared[x]
+                } else {
+                    nearest[x]
+                };
+            }
+            if ONCE {
+                for x in 0..LANES {
+                    let [value, magnitude] = &mut self.potentials[others[x] as usize];
+                    *value += own * screened[x];
+                    *magnitude += own.abs() * screened[x];
+                }
+            }
+        }
+        self.nearest = nearest;
+        let [value, magnitude] = &mut self.potentials[site];
+        *value += values.iter().sum::<f64>();
+        *magnitude += magnitudes.iter().sum::<f64>();
     }
 }
 

@@ -6,6 +6,7 @@
 //! of the half sphere cost two multiply-adds, for the structure factor and for the potential alike.
 //! The lanes of a vector are eight successive `l`: nothing is summed across lanes before the end.
 
+use std::cmp::Reverse;
 use std::f64::consts::PI;
 
 use rayon::prelude::*;
@@ -14,7 +15,10 @@ use super::parameters::Parameters;
 use super::real::Potential;
 use super::{LANES, Lanes};
 use crate::lattice::{Lattice, Mat3, Vec3, dot, norm};
-use crate::simd::{self, Work, exp};
+use crate::simd::{self, Level, Work, exp};
+
+/// Rows whose phases and structure factors are held at a time.
+const PANEL: usize = 32;
 
 /// Rows of a large crystal are summed in this many groups at most, whose sums are added in order:
 /// the result does not depend on which thread took which group.
@@ -23,6 +27,8 @@ const MAX_GROUPS: usize = 64;
 /// Charges in the order in which the potentials are wanted.
 #[derive(Debug)]
 pub(super) struct Charges {
+    /// Sites of the crystal that they are on.
+    pub sites: Vec<usize>,
     /// Fractional coordinates, those of the targets first.
     pub frac_coords: Vec<Vec3>,
     /// Charges in units of e.
@@ -43,7 +49,10 @@ pub(super) fn potentials(
     let sites = Sites::new(sources, &waves);
     let sum_group = |rows: &[Row]| {
         let (sites, waves) = (&sites, &waves);
-        simd::dispatch(simd::level(), SumRows { sites, waves, rows })
+        match simd::level() {
+            Level::Avx512 => simd::dispatch(Level::Avx512, SumRows::<4> { sites, waves, rows }),
+            level => simd::dispatch(level, SumRows::<1> { sites, waves, rows }),
+        }
     };
     let partial: Vec<PartialSum> = if parallel {
         let per_group = waves.rows.len().div_ceil(MAX_GROUPS);
@@ -72,6 +81,13 @@ struct Row {
     reach: i64,
 }
 
+impl Row {
+    /// Vectors that hold it, from its middle on.
+    fn n_blocks(&self) -> usize {
+        self.reach.unsigned_abs() as usize / LANES + 1
+    }
+}
+
 /// The k-vectors of half a sphere, in rows along the reciprocal vector of the longest edge, where
 /// they lie closest.
 #[derive(Debug)]
@@ -80,6 +96,7 @@ struct Waves {
     axes: [usize; 3],
     /// Reciprocal vector along the rows, with 2 pi.
     step: Vec3,
+    /// Those that take the most vectors first.
     rows: Vec<Row>,
     alpha: f64,
     k_cut: f64,
@@ -121,6 +138,7 @@ impl Waves {
                 });
             }
         }
+        rows.sort_by_key(|row| Reverse(row.n_blocks()));
         Self {
             axes,
             step,
@@ -175,10 +193,9 @@ impl Waves {
         largest.map(|index| index as usize)
     }
 
-    /// Vectors that hold the longest row, from its middle on.
+    /// Vectors that hold the longest row.
     fn n_blocks(&self) -> usize {
-        let reach = self.rows.iter().map(|row| row.reach).max();
-        reach.unwrap_or(0).unsigned_abs() as usize / LANES + 1
+        self.rows.first().map_or(1, Row::n_blocks)
     }
 }
 
@@ -257,9 +274,9 @@ fn first_phases(fractions: impl Iterator<Item = f64>, n_groups: usize) -> Vec<Co
 /// Cosines and sines of `2 pi l x`, `l` across the lanes.
 type Along = [Lanes; 2];
 
-/// The phases of each site along a row, from those of one step: `blocks * n_sites` vectors, block
-/// by block.
-fn phases_along(first: &[ComplexLanes], n_sites: usize, n_blocks: usize) -> Vec<Along> {
+/// The phases of each site along a row, from those of one step, block by block.
+fn phases_along(first: &[ComplexLanes], n_blocks: usize) -> Vec<Along> {
+    let n_sites = first.len() * LANES;
     let times = |[a, b]: [f64; 2], [c, d]: [f64; 2]| [a * c - b * d, a * d + b * c];
     let mut along = vec![[[0.0; LANES]; 2]; n_blocks * n_sites];
     for site in 0..n_sites {
@@ -318,65 +335,90 @@ impl Sites {
             n_sites,
             n_targets: sources.n_targets,
             tables: std::array::from_fn(|x| PhaseTable::new(&firsts[x], largest[x])),
-            along: phases_along(&firsts[2], n_sites, waves.n_blocks()),
+            along: phases_along(&firsts[2], waves.n_blocks()),
         }
     }
 
     /// Phases of all sites in the middle of a row, into `phases`.
     #[inline(always)]
-    fn phases_into(&self, row: &Row, phases: &mut [ComplexLanes]) {
+    fn phases_into<'a>(&self, row: &Row, phases: impl Iterator<Item = &'a mut ComplexLanes>) {
         let [h, k, middle] = row.indices;
         let (first, _) = self.tables[0].get(h);
         let (second, sign) = self.tables[1].get(k);
-        for (group, phase) in phases.iter_mut().enumerate() {
-            *phase = first[group].times(&second[group], sign);
-        }
-        if middle != 0 {
-            let (third, sign) = self.tables[2].get(middle);
-            for (group, phase) in phases.iter_mut().enumerate() {
-                *phase = phase.times(&third[group], sign);
-            }
+        let (third, third_sign) = self.tables[2].get(middle);
+        for (group, phase) in phases.enumerate() {
+            let across = first[group].times(&second[group], sign);
+            *phase = if middle == 0 {
+                across
+            } else {
+                across.times(&third[group], third_sign)
+            };
         }
     }
 
     /// The phases of all sites along a row, of one block.
     #[inline(always)]
     fn along(&self, block: usize) -> &[Along] {
-        &self.along[block * self.n_sites..(block + 1) * self.n_sites]
+        let n = self.charges.len() * LANES;
+        &self.along[block * n..][..n]
     }
 }
 
-/// Adds up the potentials that some rows of waves make.
-struct SumRows<'a> {
+/// Adds up the potentials that some rows of waves make: the structure factors of `AT_ONCE` rows and
+/// the potentials of `AT_ONCE` targets are summed side by side, as many as there are registers for.
+/// Each of these sums has the same order whatever `AT_ONCE` is.
+struct SumRows<'a, const AT_ONCE: usize> {
     sites: &'a Sites,
     waves: &'a Waves,
     rows: &'a [Row],
 }
 
-impl Work for SumRows<'_> {
+impl<const AT_ONCE: usize> Work for SumRows<'_, AT_ONCE> {
     type Output = PartialSum;
 
     #[inline(always)]
     fn run(self) -> PartialSum {
         let Self { sites, waves, rows } = self;
         let n_groups = sites.charges.len();
-        let mut phases = vec![ComplexLanes::ONE; n_groups];
-        let mut amplitudes = phases.clone();
+        let n_blocks = rows.first().map_or(0, Row::n_blocks);
+        // Those of a group of sites next to each other, row by row.
+        let mut phases = vec![ComplexLanes::ONE; PANEL * n_groups];
+        let mut amplitudes = vec![ComplexLanes::ONE; AT_ONCE * n_groups];
+        let mut with_cos = vec![[[0.0; LANES]; 2]; PANEL * n_blocks];
+        let mut with_sin = with_cos.clone();
         let mut potentials = vec![[0.0; LANES]; sites.n_targets];
         let mut magnitudes = [0.0; LANES];
-        let mut factors: Vec<[Lanes; 4]> = Vec::new();
-        for row in rows {
-            sites.phases_into(row, &mut phases);
-            for (group, charges) in sites.charges.iter().enumerate() {
-                amplitudes[group] = phases[group].scaled(charges);
+        for panel in rows.chunks(PANEL) {
+            for (k, row) in panel.iter().enumerate() {
+                sites.phases_into(row, phases[k..].iter_mut().step_by(PANEL));
             }
-            factors.clear();
-            for block in 0..=row.reach as usize / LANES {
-                let weights = waves.weights(row, block * LANES);
-                let sums = structure_sums(&amplitudes, sites.along(block));
-                factors.push(weighted(&sums, &weights, &mut magnitudes));
+            for first in (0..panel.len()).step_by(AT_ONCE) {
+                let rows = &panel[first..(first + AT_ONCE).min(panel.len())];
+                for (k, amplitudes) in amplitudes.chunks_mut(n_groups).enumerate() {
+                    // Where rows are too few, the last is taken again.
+                    let row = first + k.min(rows.len() - 1);
+                    for (group, charges) in sites.charges.iter().enumerate() {
+                        amplitudes[group] = phases[group * PANEL + row].scaled(charges);
+                    }
+                }
+                for block in 0..rows[0].n_blocks() {
+                    let along = sites.along(block);
+                    let sums = structure_sums::<AT_ONCE>(&amplitudes, along, sites.n_sites);
+                    let slot = block * PANEL + first;
+                    for (k, row) in rows.iter().enumerate() {
+                        let weights = waves.weights(row, block * LANES);
+                        [with_cos[slot + k], with_sin[slot + k]] =
+                            weighted(&sums[k], &weights, &mut magnitudes);
+                    }
+                }
             }
-            add_potentials(sites, &phases, &factors, &mut potentials);
+            for block in 0..panel[0].n_blocks() {
+                // Rows come in the order of their lengths.
+                let n_rows = panel.partition_point(|row| row.n_blocks() > block);
+                let of_rows = block * PANEL..block * PANEL + n_rows;
+                let factors = [&with_cos[of_rows.clone()], &with_sin[of_rows]];
+                add_potentials(&phases, factors, sites.along(block), &mut potentials);
+            }
         }
         PartialSum {
             potentials: (potentials.iter())
@@ -387,68 +429,79 @@ impl Work for SumRows<'_> {
     }
 }
 
-/// Sums over the sites of the products of the real and imaginary parts of the amplitudes with the
-/// cosines and sines along the row: re cos, im sin, im cos, re sin.
+/// Sums over the sites of the products of the real and imaginary parts of the amplitudes of some
+/// rows with the cosines and sines along them: re cos, im sin, im cos, re sin.
 #[inline(always)]
-fn structure_sums(amplitudes: &[ComplexLanes], along: &[Along]) -> [Lanes; 4] {
-    let mut sums = [[0.0; LANES]; 4];
-    for (amplitudes, along) in amplitudes.iter().zip(along.chunks(LANES)) {
+fn structure_sums<const AT_ONCE: usize>(
+    amplitudes: &[ComplexLanes],
+    along: &[Along],
+    n_sites: usize,
+) -> [[Lanes; 4]; AT_ONCE] {
+    let n_groups = amplitudes.len() / AT_ONCE;
+    let mut sums = [[[0.0; LANES]; 4]; AT_ONCE];
+    for (group, along) in along[..n_sites].chunks(LANES).enumerate() {
         for (site, [cos, sin]) in along.iter().enumerate() {
-            let (a, b) = (amplitudes.re[site], amplitudes.im[site]);
-            for x in 0..LANES {
-                sums[0][x] += a * cos[x];
-                sums[1][x] += b * sin[x];
-                sums[2][x] += b * cos[x];
-                sums[3][x] += a * sin[x];
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let amplitude = &amplitudes[row * n_groups + group];
+                let (a, b) = (amplitude.re[site], amplitude.im[site]);
+                for x in 0..LANES {
+                    sums[0][x] += a * cos[x];
+                    sums[1][x] += b * sin[x];
+                    sums[2][x] += b * cos[x];
+                    sums[3][x] += a * sin[x];
+                }
             }
         }
     }
     sums
 }
 
-/// Sums and differences of the weighted structure factors at `+l` and `-l`, whose absolute values
-/// are added to `magnitudes`.
+/// Sums and differences of the weighted structure factors at `+l` and `-l`: those that go with the
+/// cosine along a row and those that go with the sine, each with the cosine and with the sine of the
+/// row's middle. Their absolute values are added to `magnitudes`.
 #[inline(always)]
-fn weighted(sums: &[Lanes; 4], weights: &[Lanes; 2], magnitudes: &mut Lanes) -> [Lanes; 4] {
-    let mut factors = [[0.0; LANES]; 4];
+fn weighted(sums: &[Lanes; 4], weights: &[Lanes; 2], magnitudes: &mut Lanes) -> [[Lanes; 2]; 2] {
+    let mut factors = [[[0.0; LANES]; 2]; 2];
     for (x, magnitude) in magnitudes.iter_mut().enumerate() {
         let [ac, bs, bc, as_] = [sums[0][x], sums[1][x], sums[2][x], sums[3][x]];
         let plus = [weights[0][x] * (ac - bs), weights[0][x] * (bc + as_)];
         let minus = [weights[1][x] * (ac + bs), weights[1][x] * (bc - as_)];
-        *magnitude += (plus[0] * plus[0] + plus[1] * plus[1]).sqrt()
-            + (minus[0] * minus[0] + minus[1] * minus[1]).sqrt();
-        factors[0][x] = plus[0] + minus[0];
-        factors[1][x] = plus[1] - minus[1];
-        factors[2][x] = plus[0] - minus[0];
-        factors[3][x] = plus[1] + minus[1];
+        *magnitude += (plus[0].abs() + plus[1].abs()) + (minus[0].abs() + minus[1].abs());
+        factors[0][0][x] = plus[0] + minus[0];
+        factors[0][1][x] = plus[1] + minus[1];
+        factors[1][0][x] = plus[1] - minus[1];
+        factors[1][1][x] = minus[0] - plus[0];
     }
     factors
 }
 
-/// Adds `Re(conj(S) exp(i k r))` over a row, in lanes.
+/// Adds `Re(conj(S) exp(i k r))` over a block of the rows of a panel, in lanes.
 #[inline(always)]
 fn add_potentials(
-    sites: &Sites,
     phases: &[ComplexLanes],
-    factors: &[[Lanes; 4]],
+    [with_cos, with_sin]: [&[[Lanes; 2]]; 2],
+    along: &[Along],
     potentials: &mut [Lanes],
 ) {
-    for (target, potential) in potentials.iter_mut().enumerate() {
-        let mut re = [0.0; LANES];
-        let mut im = [0.0; LANES];
-        for (block, [re_sum, im_diff, re_diff, im_sum]) in factors.iter().enumerate() {
-            let [c, s] = &sites.along(block)[target];
-            for x in 0..LANES {
-                re[x] += re_sum[x] * c[x] + im_diff[x] * s[x];
-                im[x] += re_diff[x] * s[x] - im_sum[x] * c[x];
-            }
-        }
-        let phase = &phases[target / LANES];
-        let (cos, sin) = (phase.re[target % LANES], phase.im[target % LANES]);
-        let mut turned = *potential;
+    for (target, (potential, [cos, sin])) in potentials.iter_mut().zip(along).enumerate() {
+        let with_cos = sum_rows(phases, target, with_cos);
+        let with_sin = sum_rows(phases, target, with_sin);
         for x in 0..LANES {
-            turned[x] += cos * re[x] - sin * im[x];
+            potential[x] += with_cos[x] * cos[x] + with_sin[x] * sin[x];
         }
-        *potential = turned;
     }
+}
+
+/// Sums over rows of factors with the cosine and the sine of a target in their middles.
+#[inline(always)]
+fn sum_rows(phases: &[ComplexLanes], target: usize, factors: &[[Lanes; 2]]) -> Lanes {
+    let (group, lane) = (target / LANES, target % LANES);
+    let mut sum = [0.0; LANES];
+    for (phase, [cos, sin]) in phases[group * PANEL..].iter().zip(factors) {
+        let (re, im) = (phase.re[lane], phase.im[lane]);
+        for x in 0..LANES {
+            sum[x] += re * cos[x] + im * sin[x];
+        }
+    }
+    sum
 }
