@@ -8,6 +8,7 @@ from benchmarks import (
     bond_valence,
     coverage,
     ewald,
+    ewald_limit,
     executors,
     features,
     limits,
@@ -22,10 +23,17 @@ from benchmarks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from benchmarks.harness import Effort
+    from benchmarks.limits import Limit
     from benchmarks.results import AnyRow
+
+
+def _limits(effort: Effort) -> Iterator[Limit]:
+    yield from limits.run(effort)
+    yield from ewald_limit.run(effort)
+
 
 PARTS: dict[str, Callable[[Effort], Iterable[AnyRow]]] = {
     "features": features.run,
@@ -38,7 +46,7 @@ PARTS: dict[str, Callable[[Effort], Iterable[AnyRow]]] = {
     "bond_valence": bond_valence.run,
     "symmetry": symmetry.run,
     "threads": threads.run,
-    "limits": limits.run,
+    "limits": _limits,
     "memory": memory.run,
     "parity": parity.run,
     "coverage": coverage.run,

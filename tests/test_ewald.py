@@ -197,6 +197,22 @@ def test_parts_sum_to_the_site_energies(rng):
     assert ewald_site_energies(batch).real_energies is None
 
 
+def test_how_the_sum_was_cut(rng):
+    batch = CrystalBatch.concatenate(
+        [random_ionic(rng, 12), ionic(np.eye(3) * 4, FCC, np.zeros(4))]
+    )
+    waves = ewald_site_energies(batch, 1e-8, alpha=0.4, method="direct")
+    assert waves.alphas[0] == 0.4
+    # What is left out beyond is about the accuracy; erfc and the Gaussian end alike.
+    for reach in (0.4 * waves.real_cutoffs[0], waves.reciprocal_cutoffs[0] / 0.8):
+        assert 1e-14 < math.erfc(reach) < 1e-8
+    assert np.array_equal(waves.mesh_sizes, np.zeros((2, 3)))
+    assert np.all(np.isnan([waves.alphas[1], waves.real_cutoffs[1], waves.reciprocal_cutoffs[1]]))
+    mesh = ewald_site_energies(batch, 1e-8, method="mesh")
+    assert np.all(mesh.mesh_sizes[0] > 1)
+    assert np.array_equal(mesh.mesh_sizes[1], [0, 0, 0])
+
+
 def test_motions_of_the_crystal(rng):
     batch = random_ionic(rng, 15, neutral=False)
     result = ewald_site_energies(batch, 1e-12)

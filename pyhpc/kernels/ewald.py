@@ -34,6 +34,13 @@ class Ewald(KernelResult):
     net_charges : array, shape (n_crystals,), float64
         Charge of each cell in units of e. Where it is not 0, the energies include the uniform
         background that neutralizes the cell.
+    alphas : array, shape (n_crystals,), float64
+        Splitting parameter in 1/angstrom; NaN where there are no charges.
+    real_cutoffs, reciprocal_cutoffs : array, shape (n_crystals,), float64
+        Longest pair in angstrom and longest wave vector in 1/angstrom (with the factor 2 pi) that
+        were summed; NaN likewise.
+    mesh_sizes : array, shape (n_crystals, 3), int64
+        Points of the mesh along the vectors of a reduced cell; 0 where there was none.
     real_energies, reciprocal_energies, self_energies, background_energies : array, optional
         Parts of the site energies, each of shape (n_sites,), if they were asked for. The first
         three depend on how the sum was split, and the background does too.
@@ -43,6 +50,10 @@ class Ewald(KernelResult):
     total_energies: NDArray[np.float64]
     error_bounds: NDArray[np.float64]
     net_charges: NDArray[np.float64]
+    alphas: NDArray[np.float64]
+    real_cutoffs: NDArray[np.float64]
+    reciprocal_cutoffs: NDArray[np.float64]
+    mesh_sizes: NDArray[np.int64]
     real_energies: NDArray[np.float64] | None = None
     reciprocal_energies: NDArray[np.float64] | None = None
     self_energies: NDArray[np.float64] | None = None

@@ -1,6 +1,6 @@
 //! `ewald_site_energies`.
 
-use numpy::PyArray1;
+use numpy::{PyArray1, PyArrayMethods};
 use pyhpc_core::ewald::{self, Method};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -50,6 +50,9 @@ pub fn ewald_site_energies<'py>(
     let mut total_energies = vec![f64::NAN; n_crystals];
     let mut error_bounds = vec![f64::NAN; n_crystals];
     let mut net_charges = vec![f64::NAN; n_crystals];
+    let [mut alphas, mut real_cutoffs, mut reciprocal_cutoffs] =
+        std::array::from_fn(|_| vec![f64::NAN; n_crystals]);
+    let mut mesh_sizes = vec![[0i64; 3]; n_crystals];
     let statuses = Statuses::collect(results, |k, energies| {
         let n_sites = view.sites(k).len();
         if let Some(energies) = &energies {
@@ -57,6 +60,12 @@ pub fn ewald_site_energies<'py>(
             total_energies[k] = energies.total_energy;
             error_bounds[k] = energies.error_bound;
             net_charges[k] = energies.net_charge;
+            if let Some(cut) = energies.cut {
+                alphas[k] = cut.alpha;
+                real_cutoffs[k] = cut.real_cutoff;
+                reciprocal_cutoffs[k] = cut.reciprocal_cutoff;
+                mesh_sizes[k] = cut.mesh.unwrap_or_default().map(|n| n as i64);
+            }
         } else {
             site_energies.extend(std::iter::repeat_n(f64::NAN, n_sites));
         }
@@ -74,6 +83,13 @@ pub fn ewald_site_energies<'py>(
     result.set_item("total_energies", PyArray1::from_vec(py, total_energies))?;
     result.set_item("error_bounds", PyArray1::from_vec(py, error_bounds))?;
     result.set_item("net_charges", PyArray1::from_vec(py, net_charges))?;
+    result.set_item("alphas", PyArray1::from_vec(py, alphas))?;
+    result.set_item("real_cutoffs", PyArray1::from_vec(py, real_cutoffs))?;
+    let reciprocal_cutoffs = PyArray1::from_vec(py, reciprocal_cutoffs);
+    result.set_item("reciprocal_cutoffs", reciprocal_cutoffs)?;
+    let mesh_sizes = mesh_sizes.into_flattened();
+    let mesh_sizes = PyArray1::from_vec(py, mesh_sizes).reshape([n_crystals, 3])?;
+    result.set_item("mesh_sizes", mesh_sizes)?;
     if parts {
         for (name, values) in PARTS.into_iter().zip(part_energies) {
             result.set_item(name, PyArray1::from_vec(py, values))?;

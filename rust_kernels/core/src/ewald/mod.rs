@@ -61,6 +61,21 @@ pub struct Ewald {
     pub error_bound: f64,
     /// Charge of the cell in units of e.
     pub net_charge: f64,
+    /// How the sum was split and cut; none where nothing is charged.
+    pub cut: Option<Cut>,
+}
+
+/// How an Ewald sum was split and cut.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cut {
+    /// Splitting parameter in 1/angstrom.
+    pub alpha: f64,
+    /// Pairs up to this distance in angstrom were summed.
+    pub real_cutoff: f64,
+    /// Waves up to this length in 1/angstrom (with the factor 2 pi) were summed.
+    pub reciprocal_cutoff: f64,
+    /// Points of the mesh along the vectors of the reduced basis, if there was one.
+    pub mesh: Option<[usize; 3]>,
 }
 
 /// Ewald site energies of each crystal.
@@ -116,6 +131,7 @@ fn crystal_energies(
             total_energy: 0.0,
             error_bound: 0.0,
             net_charge,
+            cut: None,
         });
     }
     let sums = ChargeSums {
@@ -145,12 +161,12 @@ fn crystal_energies(
         sites,
     };
     let real = real::potentials(crystal, &basis, &sources, &parameters)?;
-    let (reciprocal, aliasing) = match parameters.mesh {
+    let (reciprocal, aliasing, mesh) = match parameters.mesh {
         Some(mesh) => mesh_potentials(&basis, &sources, &sums, &parameters, mesh),
-        None => (
-            reciprocal::potentials(&basis, &sources, &parameters, crystal.is_large()),
-            0.0,
-        ),
+        None => {
+            let waves = reciprocal::potentials(&basis, &sources, &parameters, crystal.is_large());
+            (waves, 0.0, None)
+        }
     };
 
     let self_factor = -2.0 * alpha / PI.sqrt();
@@ -181,10 +197,17 @@ fn crystal_energies(
         parts,
         error_bound: parameters.truncation + aliasing + rounding,
         net_charge,
+        cut: Some(Cut {
+            alpha,
+            real_cutoff: parameters.r_cut,
+            reciprocal_cutoff: parameters.k_cut,
+            mesh,
+        }),
     })
 }
 
-/// Potentials from a mesh that is fine enough, and a bound in eV on the error that it makes.
+/// Potentials from a mesh that is fine enough, a bound in eV on the error that it makes, and its
+/// size.
 ///
 /// The size of the mesh comes from an estimate, which may be short where waves are few; the bound is
 /// a sum over all waves.
@@ -194,13 +217,13 @@ fn mesh_potentials(
     sums: &ChargeSums,
     parameters: &Parameters,
     mut mesh: MeshParameters,
-) -> (Vec<Potential>, f64) {
+) -> (Vec<Potential>, f64, Option<[usize; 3]>) {
     loop {
         let size = mesh.size;
         let found = mesh::potentials(basis, sources, parameters.alpha, parameters.k_cut, size);
         let aliasing = sums.coupling() * found.aliasing;
         if aliasing <= mesh.aliasing {
-            return (found.potentials, aliasing);
+            return (found.potentials, aliasing, Some(size));
         }
         mesh = mesh.finer();
     }
