@@ -41,13 +41,13 @@ class AllocationRun:
         self._folder, self._gate = folder, gate
         self.number = None
 
-    def start(self, *profile):
+    def start(self, *profile, options=()):
         site = self._folder / "site.toml"
         site.write_text("\n".join(['interface = "lo"', *profile]))
         self.number = submit(
             *(self.slurm, self._folder, "allocation.sbatch"),
             *(self._folder / "shards", self.output.path, "--site", site),
-            options=[f"--nodes={len(self.slurm.nodes)}"],
+            options=[f"--nodes={len(self.slurm.nodes)}", *options],
         )
 
     @property
@@ -114,9 +114,8 @@ def test_killed_process(run, undisturbed, slurm, who):
     assert begun.total() == SHARDS + 1, "what was being run, and no more, was run again"
 
 
-def test_node_goes_down(run, undisturbed, slurm):
-    """The allocation does without it."""
-    run.start()
+def test_node_is_done_without(run, undisturbed, slurm):
+    run.start(options=["--no-kill"])
     node = slurm.nodes[-1]
     pid = run.workers()[node]
     slurm.kill_slurmd(node)
