@@ -77,11 +77,11 @@ class Reason:
 
 def worst(reasons: list[Reason]) -> Outcome:
     """Outcome of a record with these reasons."""
-    if len(reasons) == 1:
-        return reasons[0].outcome
-    return max(
-        (reason.outcome for reason in reasons), key=_SEVERITY.__getitem__, default=Outcome.OK
-    )
+    outcomes = [reason.outcome for reason in reasons]
+    for outcome in _WORST_FIRST:
+        if outcome in outcomes:
+            return outcome
+    return Outcome.OK
 
 
-_SEVERITY = {outcome: severity for severity, outcome in enumerate(Outcome)}
+_WORST_FIRST = tuple(reversed(Outcome))
