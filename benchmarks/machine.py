@@ -82,7 +82,7 @@ def _fresh_writes(size: int = 64 << 20, runs: int = 20) -> float:
         start = time.perf_counter()
         np.empty(size, dtype=np.uint8).fill(1)
         best = max(best, size / (time.perf_counter() - start))
-    return best * 1e-9
+    return round(best * 1e-9, 1)
 
 
 def _cpu() -> dict[str, str]:

@@ -86,7 +86,12 @@ def _lines(results: Results) -> Iterable[str]:
             yield from _stages(rows)
     if "limits" in results.parts:
         yield from _limits(results.parts["limits"], results.peak)
-    for part, title in (("memory", "Memory"), ("parity", "Parity"), ("coverage", "Coverage")):
+    for part, title in (
+        ("memory", "Memory"),
+        ("parity", "Parity"),
+        ("coverage", "Coverage"),
+        ("executors", "What a run costs beside its kernels"),
+    ):
         if part in results.parts:
             yield from ("", f"### {title}", "")
             yield from _table(results.parts[part])
