@@ -40,6 +40,7 @@ N_FOLDS = 5
 N_TREES = 50
 DEPTH = 6
 BINS = 64
+PAGE_ROWS = 50_000
 SIZES = (1_000, 10_000)
 """Rows that a machine of two cores runs in a few minutes; 100,000 and 1,000,000 on request."""
 
@@ -130,6 +131,7 @@ def strategies() -> dict[str, Model]:
         name: from_spec(spec)
         for name, spec in {
             "xgboost": full,
+            "xgboost, paged": full | {"page_rows": PAGE_ROWS},
             "gated": {"kind": "gated", **two},
             "bagged, 2": {"kind": "bagged", "model": full, "n": 2},
             "residual": {"kind": "residual", "n_folds": 3, **two},

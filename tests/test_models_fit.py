@@ -214,6 +214,7 @@ def test_constant_targets_and_features_do_no_harm():
         ({"kind": "xgboost_aft", "loss": "absolute"}, r"its likelihood"),
         ({"subsample": 1.5}, r"subsample = 1.5; it must be at most 1"),
         ({"max_bin": 1}, r"max_bin = 1; it must be at least 2"),
+        ({"page_rows": -1}, r"page_rows = -1; it must be 0 or more"),
         ({"features": "x0"}, r"job.model.features = 'x0'. Expected a list"),
         ({"features": ["x0", 3]}, r"job.model.features\[1\] = 3"),
     ],

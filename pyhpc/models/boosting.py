@@ -53,6 +53,9 @@ class XGBoost(Model):
         Rounds without a gain on a held-out 15% of the training rows after which the number of
         trees is taken to be found; the model is then fitted to all rows with that many. 0: not at
         all.
+    page_rows : int
+        For tables whose features do not fit in memory, or on the GPU: so many rows of them are
+        made at a time, and kept on the disk (in ``TMPDIR``), quantized. 0: all at once.
     """
 
     kind: ClassVar[str] = "xgboost"
@@ -68,6 +71,7 @@ class XGBoost(Model):
     max_bin: int = 256
     fill: float | None = None
     early_stopping: int = 0
+    page_rows: int = 0
 
     def __post_init__(self) -> None:
         if self.loss not in _OBJECTIVES:
@@ -80,6 +84,8 @@ class XGBoost(Model):
                 raise ValueError(f"{name} = {getattr(self, name)}; it must be at most 1")
         if self.max_bin < 2:
             raise ValueError(f"max_bin = {self.max_bin}; it must be at least 2")
+        if self.page_rows < 0:
+            raise ValueError(f"page_rows = {self.page_rows}; it must be 0 or more")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -89,12 +95,11 @@ class XGBoost(Model):
     def fit(self, table: pa.Table, target: Target, compute: Compute) -> FittedXGBoost:
         """Fit to a table."""
         check_fit(table, target)
-        rows = self._matrix(table)
         labels, center, scale = self._labels(target)
         n_trees = self.n_trees
         if self.early_stopping:
-            n_trees = self._rounds(rows, labels, compute)
-        booster = self._train(self._quantized(rows, labels, compute), n_trees, compute)
+            n_trees = self._rounds(table, labels, compute)
+        booster = self._train(self._quantized(table, labels, compute), n_trees, compute)
         return FittedXGBoost(self, booster, center, scale, n_trees)
 
     def restore(self, state: State) -> FittedXGBoost:
@@ -123,14 +128,19 @@ class XGBoost(Model):
 
     def _quantized(
         self,
-        rows: NDArray[np.float32],
+        table: pa.Table,
         labels: dict[str, NDArray[np.float64]],
         compute: Compute,
         ref: Any = None,
     ) -> Any:
-        return need("xgboost").QuantileDMatrix(
-            rows, **labels, max_bin=self.max_bin, nthread=compute.threads, ref=ref
-        )
+        options = {"max_bin": self.max_bin, "nthread": compute.threads, "ref": ref}
+        if self.page_rows == 0:
+            rows = self._matrix(table)
+            return need("xgboost").QuantileDMatrix(rows, **labels, **options)
+        need("xgboost")
+        from pyhpc.models.pages import paged_matrix
+
+        return paged_matrix(self._matrix, table, labels, self.page_rows, **options)
 
     def _train(self, data: Any, n_trees: int, compute: Compute, **options: Any) -> Any:
         parameters = {
@@ -150,19 +160,22 @@ class XGBoost(Model):
         return need("xgboost").train(parameters, data, num_boost_round=n_trees, **options)
 
     def _rounds(
-        self, rows: NDArray[np.float32], labels: dict[str, NDArray[np.float64]], compute: Compute
+        self, table: pa.Table, labels: dict[str, NDArray[np.float64]], compute: Compute
     ) -> int:
         """Find the number of trees on rows that are held out."""
-        shuffled = np.random.default_rng(compute.seed).permutation(len(rows))
-        n_watched = round(_MONITORED * len(rows))
+        shuffled = np.random.default_rng(compute.seed).permutation(table.num_rows)
+        n_watched = round(_MONITORED * table.num_rows)
         if n_watched == 0:
             return self.n_trees
         watched, kept = np.sort(shuffled[:n_watched]), np.sort(shuffled[n_watched:])
         data = self._quantized(
-            rows[kept], {name: part[kept] for name, part in labels.items()}, compute
+            table.take(kept), {name: part[kept] for name, part in labels.items()}, compute
         )
         monitor = self._quantized(
-            rows[watched], {name: part[watched] for name, part in labels.items()}, compute, data
+            table.take(watched),
+            {name: part[watched] for name, part in labels.items()},
+            compute,
+            data,
         )
         booster = self._train(
             data,
@@ -249,8 +262,13 @@ class FittedXGBoost(Fitted):
 
     def predict(self, table: pa.Table) -> NDArray[np.float64]:
         """Predict each row, shape (n_rows,)."""
-        margins = self.booster.predict(self._data(table), output_margin=True)
-        values: NDArray[np.float64] = self.center + self.scale * margins.astype(np.float64)
+        step = self.model.page_rows or max(table.num_rows, 1)
+        margins = [
+            self.booster.predict(self._data(table.slice(start, step)), output_margin=True)
+            for start in range(0, table.num_rows, step)
+        ]
+        joined = np.concatenate([np.empty(0, np.float32), *margins])
+        values: NDArray[np.float64] = self.center + self.scale * joined.astype(np.float64)
         return values
 
     def contributions(self, table: pa.Table) -> NDArray[np.float64]:
