@@ -1,9 +1,9 @@
 //! From the columns of a CIF block to the sites of a unit cell, and what there is to doubt.
 //!
-//! The syntax of plain files is read by [`read_plain`], that of others elsewhere; raw values (strings as they stand in the file) become a
-//! crystal: cell, operators, species, images under the operators, and a check of the contents
-//! against what the file says of itself. Nothing is ever evaluated, and the work on a block is
-//! bounded by [`Limits`] before it is done.
+//! The syntax of plain files is read by [`read_plain`], that of others elsewhere; raw values
+//! (strings as they stand in the file) become a crystal: cell, operators, species, images under the
+//! operators, and a check of the contents against what the file says of itself. Nothing is ever
+//! evaluated, and the work on a block is bounded by [`Limits`] before it is done.
 
 mod cell;
 mod check;
