@@ -203,7 +203,7 @@ def test_quick_suite_is_within_its_limits(tmp_path):
 
 def test_results_of_models_replace_their_like_and_keep_the_others(tmp_path):
     def row(what, size, cpu):
-        return models.Row(what, size, "cpu", 2, wall=1.0, cpu=cpu, memory=2**20, rmse=0.5)
+        return models.Row(what, size, "cpu", 2, trees=50, wall=1.0, cpu=cpu, memory=2**20, rmse=0.5)
 
     (tmp_path / "README.md").write_text(f"before\n{models.BEGIN}\nold\n{models.END}\nafter\n")
     for one in (
@@ -223,4 +223,4 @@ def test_results_of_models_replace_their_like_and_keep_the_others(tmp_path):
     assert text.startswith("before\n")
     assert text.endswith(f"{models.END}\nafter\n")
     assert "old" not in text
-    assert "| 1,000 | gated | cpu, 2 | 1.00 | 5.00 | 1.25 | 1 | 0.500 |" in text
+    assert "| 1,000 | 50 | gated | cpu, 2 | 1.00 | 5.00 | 1.25 | 1 | 0.500 |" in text

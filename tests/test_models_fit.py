@@ -256,3 +256,21 @@ def test_folders_without_a_model_are_refused(tmp_path):
 def test_a_missing_package_is_named_with_its_remedy():
     with pytest.raises(PyhpcError, match=r"nosuchpackage.*pip install 'pyhpc-crystals\[ml\]'"):
         need("nosuchpackage.part")
+
+
+@pytest.mark.parametrize("page_rows", [0, 60])
+@pytest.mark.parametrize("kind", ["xgboost", "xgboost_aft"])
+def test_bins_learned_from_some_rows_serve_all(kind, page_rows):
+    table, target = covered_table()
+    spec = SMALL | {"kind": kind, "page_rows": page_rows}
+
+    def predictions(seed=0, **changed):
+        fitted = from_spec(spec | changed).fit(table, target, Compute(seed))
+        return fitted.predict(table)
+
+    whole = predictions()
+    np.testing.assert_array_equal(predictions(bin_rows=table.num_rows), whole)
+    some = predictions(bin_rows=table.num_rows // 2)
+    assert not np.array_equal(some, whole), "the edges are others"
+    assert np.corrcoef(some, whole)[0, 1] > 0.97
+    np.testing.assert_array_equal(predictions(bin_rows=table.num_rows // 2), some)

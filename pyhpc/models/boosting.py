@@ -53,6 +53,9 @@ class XGBoost(Model):
         Rounds without a gain on a held-out 15% of the training rows after which the number of
         trees is taken to be found; the model is then fitted to all rows with that many. 0: not at
         all.
+    bin_rows : int
+        From larger tables, this many rows are drawn to learn the edges of the bins, which takes
+        longer than all else when every row has its say.
     page_rows : int
         For tables whose features do not fit in memory, or on the GPU: so many rows of them are
         made at a time, and kept on the disk (in ``TMPDIR``), quantized. 0: all at once.
@@ -71,6 +74,7 @@ class XGBoost(Model):
     max_bin: int = 256
     fill: float | None = None
     early_stopping: int = 0
+    bin_rows: int = 50_000
     page_rows: int = 0
 
     def __post_init__(self) -> None:
@@ -84,6 +88,8 @@ class XGBoost(Model):
                 raise ValueError(f"{name} = {getattr(self, name)}; it must be at most 1")
         if self.max_bin < 2:
             raise ValueError(f"max_bin = {self.max_bin}; it must be at least 2")
+        if self.bin_rows < 1:
+            raise ValueError(f"bin_rows = {self.bin_rows}; it must be at least 1")
         if self.page_rows < 0:
             raise ValueError(f"page_rows = {self.page_rows}; it must be 0 or more")
 
@@ -133,14 +139,28 @@ class XGBoost(Model):
         compute: Compute,
         ref: Any = None,
     ) -> Any:
-        options = {"max_bin": self.max_bin, "nthread": compute.threads, "ref": ref}
+        if ref is None and table.num_rows > self.bin_rows:
+            generator = np.random.default_rng(compute.seed)
+            drawn = np.sort(generator.choice(table.num_rows, self.bin_rows, replace=False))
+            ref = self._quantized_rows(table.take(drawn), {}, compute, None)
         if self.page_rows == 0:
-            rows = self._matrix(table)
-            return need("xgboost").QuantileDMatrix(rows, **labels, **options)
+            return self._quantized_rows(table, labels, compute, ref)
         need("xgboost")
         from pyhpc.models.pages import paged_matrix
 
+        options = {"max_bin": self.max_bin, "nthread": compute.threads, "ref": ref}
         return paged_matrix(self._matrix, table, labels, self.page_rows, **options)
+
+    def _quantized_rows(
+        self,
+        table: pa.Table,
+        labels: dict[str, NDArray[np.float64]],
+        compute: Compute,
+        ref: Any,
+    ) -> Any:
+        return need("xgboost").QuantileDMatrix(
+            self._matrix(table), **labels, max_bin=self.max_bin, nthread=compute.threads, ref=ref
+        )
 
     def _train(self, data: Any, n_trees: int, compute: Compute, **options: Any) -> Any:
         parameters = {
