@@ -100,6 +100,16 @@ n = 3
 name = "trees"
 better = "trees"
 worse = "mean"
+
+[[comparisons]]
+name = "gate over trees"
+better = "gated"
+worse = "trees"
+
+[[comparisons]]
+name = "gate over its baseline"
+better = "gated"
+worse = "gated.baseline"
 """
 
 

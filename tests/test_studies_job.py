@@ -33,6 +33,7 @@ def broken(tmp_path, old, new):
         ("r2 = 0.5", "r3 = 0.5", ["experiments[0].published.r3", "r2, rmse, mae"]),
         ('leak = "knows_bounds"', "", ["leak_audit", "target.leak"]),
         ('worse = "mean"', 'worse = "median"', ["comparisons[0].worse", "trees"]),
+        ('worse = "gated.baseline"', 'worse = "gated.base"', ["'base'", "baseline, specialist"]),
         ('section = "old"', 'section = "odd"', ["experiments[0].section", "old, new"]),
         ("[study]", "[study", ["is no TOML"]),
         ("[features]", "[featurize]\nmobile_ion = 'Xx'\n[features]", ["'Xx'", "no element"]),

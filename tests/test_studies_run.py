@@ -1,6 +1,7 @@
 """Studies from the job file to the report, their cache, and their way back from a kill."""
 
 import csv
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from pyhpc.cli import main
 from pyhpc.models import load
+from pyhpc.studies.fits import count_test_fits
 from tests.study_jobs import (
     GALLERY,
     JOB,
@@ -36,6 +38,10 @@ def fits_run(folder):
     """Fits that each call had to run, from the log."""
     log = (folder / "run.log").read_text()
     return [int(number) for number in re.findall(r"of which (\d+) are to be run", log)]
+
+
+def provenance_of(folder):
+    return json.loads((folder / "provenance.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +173,44 @@ def test_a_change_costs_what_it_changes(finished, tmp_path):
     # The bagged model on 4 + 3 folds and for the test rows, and the 4 folds of the trees whose
     # importance is now measured on the other seed.
     assert fits_run(tmp_path / "out") == [4 + 3 + 1 + 4]
+    # Two versions of the bagged model have now been asked for the test rows.
+    assert provenance_of(tmp_path / "out")["test_fits"]["bagged"] == 2
+    assert "Of 1 experiments, more than one version" in (tmp_path / "out/report.md").read_text()
+
+
+def test_a_strategy_is_compared_with_its_own_baseline(finished):
+    """The trees inside of the gate are those that stand alone: same rows, same seed."""
+    with (finished[1] / "comparisons.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    gains = {
+        name: [list(row.values())[1:] for row in rows if row["comparison"] == name]
+        for name in ("gate over trees", "gate over its baseline")
+    }
+    assert len(gains["gate over trees"]) == 6
+    assert gains["gate over its baseline"] == gains["gate over trees"]
+    assert any(float(row[2]) != 0 for row in gains["gate over trees"])
+
+
+def test_the_test_rows_are_left_unread_until_they_are_asked_for(tmp_path, finished):
+    job, out = write_study(tmp_path), tmp_path / "out"
+    assert run(job, "--out", out, "--no-test") == 0
+    assert all("test" not in found["splits"] for found in metrics_of(out).values())
+    assert provenance_of(out)["test_fits"] == {}
+    assert "test rows were predicted" not in (out / "report.md").read_text()
+    assert run(job, "--out", out) == 0
+    assert fits_run(out)[-1] == 6
+    assert results_tree(out) == results_tree(finished[1])
+    assert set(provenance_of(out)["test_fits"].values()) == {1}
+    assert "They were read once" in (out / "report.md").read_text()
+
+
+def test_the_test_rows_are_not_read_before_all_folds_are_done(tmp_path):
+    """A fit of a fold that fails ends the study, with no look at the test rows."""
+    text = JOB.replace('indicators = ["has_z"]', 'indicators = ["x"]')
+    out = tmp_path / "out"
+    assert run(write_study(tmp_path, text=text), "--out", out) == 1
+    assert list(out.glob("work/fits-*/manifests/*.json"))
+    assert count_test_fits(out / "work") == {}
 
 
 def test_a_killed_study_goes_on(tmp_path, finished):
@@ -187,8 +231,8 @@ def test_a_killed_study_goes_on(tmp_path, finished):
     done = len(list(out.glob("work/fits-*/manifests/*.json")))
     assert done >= 1
     assert run(job, "--out", out) == 0
-    # The same plan was gone on with: there is but one.
-    assert len(list(out.glob("work/fits-*"))) == 1
+    # The same plan was gone on with: there are but that of the folds and that of the test rows.
+    assert len(list(out.glob("work/fits-*"))) == 2
     logs = list(out.glob("work/fits-*/attempts/*.log"))
     assert done <= len(list(out.glob("work/fits-*/manifests/*.json"))) <= len(logs) <= done + 5
     assert results_tree(out) == results_tree(finished[1])
@@ -209,6 +253,7 @@ def test_a_fit_that_fails_is_named(tmp_path, capsys):
         ("n_trees = 8", 'n_trees = "8"', ["n_trees", "int"]),
         ('kind = "gated"', 'kind = "gate"', ["'gate'", "soft_gate"]),
         ('baseline = "trees"', 'baseline = "tree"', ["'tree'", "no model", "trees"]),
+        ("gated.baseline", "trees.baseline", ["comparisons[2].worse", "trees has no baseline"]),
         ('id = "name"', 'id = "nam"', ["'nam'", "name, formula"]),
         ('id = "name"', 'id = "has_z"', ["two rows", "unique"]),
         ('column = "y"', 'column = "formula"', ["'LiCl'", "number, or a bound"]),

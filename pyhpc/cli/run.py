@@ -32,6 +32,9 @@ _LOG = logging.getLogger("pyhpc.run")
     type=click.Choice(("auto", "cpu", "cuda")),
     help="Where fits run, in place of what FILE says.",
 )
+@click.option(
+    "--no-test", is_flag=True, help="Leave the test rows unread, as long as the study is changed."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and for how long.")
 @executor_options
 def run_command(
@@ -41,6 +44,7 @@ def run_command(
     executor: Executor,
     *,
     device: str | None,
+    no_test: bool,
     dry_run: bool,
 ) -> None:
     """Run the study that the job FILE describes, from raw data to figures and a report.
@@ -61,6 +65,8 @@ def run_command(
     job = read_job(file, data=data)
     if device is not None:
         job = replace(job, device=device)
+    if no_test:
+        job = replace(job, experiments=tuple(replace(e, test=False) for e in job.experiments))
     results_folder = storage_path(out or Path("results") / job.name)
     work = results_folder / "work"
     with Interrupts() as interrupts:
@@ -74,7 +80,12 @@ def run_command(
             _show_plan(prepared, missing, executor.cores)
             return
         _LOG.info("%d fits, of which %d are to be run", len(prepared.fits), len(missing))
-        run_fits(prepared.fits, prepared.table, prepared.table_sha256, work, study_run)
+        # The test rows are read last, when nothing is left that could be changed by them.
+        for fits in (
+            [fit for fit in prepared.fits if fit.split],
+            [fit for fit in prepared.fits if not fit.split],
+        ):
+            run_fits(fits, prepared.table, prepared.table_sha256, work, study_run)
         _LOG.info("all fits are done; scoring")
         results = assemble(prepared, work)
         write_results(results, results_folder)

@@ -39,6 +39,24 @@ KINDS_OF_FEATURES = {
 """One column that stands for each kind of feature in the figure of coverage."""
 
 
+def _test_reads(results: Results) -> list[str]:
+    """Say how often the test rows were looked at."""
+    if not any("test" in scored for scored in results.scored.values()):
+        return []
+    first = (
+        "The test rows were predicted after all folds, by models that were fitted to all training "
+        "rows."
+    )
+    again = [name for name, count in results.test_fits.items() if count > 1]
+    if not again:
+        return [f"{first} They were read once: by one model of each experiment."]
+    most = max(results.test_fits.values())
+    return [
+        f"{first} Of {len(again)} experiments, more than one version has predicted them in this "
+        f"folder (up to {most}): a choice among these by their test scores would be optimistic."
+    ]
+
+
 def data_section(results: Results) -> Section:
     """Rows, targets, and which features they have."""
     prepared = results.prepared
@@ -78,7 +96,8 @@ def data_section(results: Results) -> Section:
         "Data",
         text=[
             f"Predicted is the {job.target.label}. Folds are made once, and are the same for "
-            "every experiment."
+            "every experiment.",
+            *_test_reads(results),
         ],
         tables=[
             Table(["", "training", "test"], rows),
@@ -280,12 +299,15 @@ def comparison_section(
     if not compared:
         return None
     job = results.prepared.job
-    pairs = {c.name: (c.better, c.worse) for c in job.comparisons}
+    pairs = {
+        c.name: f"{c.better} over {f'the {c.part} of {c.worse}' if c.part else c.worse}"
+        for c in job.comparisons
+    }
     words = {"r2": "R2", "mae": "MAE", "censored_mae": "MAE with bounds"}
     rows = [
         [
             name,
-            f"{pairs[name][0]} over {pairs[name][1]}",
+            pairs[name],
             job.splits[split].label,
             words[metric],
             f"{gain.gain:+.4f}",
@@ -518,24 +540,26 @@ def summary_section(
     points = []
     honest = [v for v in results.variants if not v.experiment.published]
     splits = dict.fromkeys(s for v in honest for s in results.scored[v.name])
+    chosen: dict[str, None] = {}
     for split in splits:
-        label = "test set" if split == "test" else f"folds: {job.splits[split].label}"
+        if split == "test":
+            continue
         ranked = sorted(
             (v for v in honest if split in results.scored[v.name]),
             key=lambda v: -results.scored[v.name][split].scores["r2"].value,
         )
-        if not ranked:
-            continue
-        scores = results.scored[ranked[0].name][split].scores
-        line = (
-            f"{label[0].upper()}{label[1:]}: best R2 {interval(scores['r2'])} with MAE "
-            f"{number(scores['mae'].value)} ({ranked[0].name})"
-        )
+        chosen[ranked[0].name] = None
+        line = f"Folds: {job.splits[split].label}: highest R2 {_told(results, ranked[0], split)}"
         simple = [v for v in ranked if v.model["kind"] in BASELINES]
         if simple:
             other = results.scored[simple[0].name][split].scores
             line += f"; best of the plain baselines {number(other['r2'].value)} ({simple[0].name})"
         points.append(line + ".")
+    # Not the best on the test rows: that would be a choice by them.
+    tested = [v for v in honest if v.name in chosen and "test" in results.scored[v.name]]
+    if tested:
+        told = "; ".join(_told(results, v, "test") for v in tested)
+        points.append(f"Test set, what does best on folds: R2 {told}.")
     for name, scored in results.scored.items():
         clean = results.scored.get(name + WITHOUT_LEAK)
         if clean is None:
@@ -634,3 +658,8 @@ def _published(results: Results, name: str) -> bool:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f}%"
+
+
+def _told(results: Results, variant: Variant, split: str) -> str:
+    scores = results.scored[variant.name][split].scores
+    return f"{interval(scores['r2'])} with MAE {number(scores['mae'].value)} ({variant.name})"

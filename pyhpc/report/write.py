@@ -123,6 +123,7 @@ def describe(results: Results) -> dict[str, Any]:
         "seed": job.seed,
         "threads": job.threads,
         "device": prepared.device,
+        "test_fits": results.test_fits,
     }
 
 

@@ -41,8 +41,15 @@ if TYPE_CHECKING:
 WITHOUT_LEAK = "_no_leak"
 """What is added to the name of an experiment that is run again without the leaking column."""
 
+_TEST = "test"
+"""Last part of the name of a fit to all training rows, which predicts the test rows."""
+
 _GUARD = Guard(record_seconds=3600.0, record_bytes=16 * 2**30)
 """A fit may take long and much, if it is of a large table."""
+
+
+_PARTED = "baseline"
+"""Parameter of strategies whose explanations tell a baseline from a specialist."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,13 @@ def list_variants(job: Job, study: StudyTable) -> list[Variant]:
         if experiment.leak_audit:
             clean = without(model, job.target.leak)
             variants.append(Variant(experiment.name + WITHOUT_LEAK, experiment, clean))
+    whole = {v.name for v in variants if _PARTED not in v.model}
+    for k, comparison in enumerate(job.comparisons):
+        if comparison.part and comparison.worse in whole:
+            raise PyhpcError(
+                f"comparisons[{k}].worse: {comparison.worse} has no {comparison.part}",
+                "Only strategies of a baseline and a specialist have them.",
+            )
     return variants
 
 
@@ -230,7 +244,7 @@ def plan_fits(
                 "versions": code_versions(),
             }
             key = digest(to_json(depends))
-            label = f"{variant.name}/{name}/{seed}/{fold}" if name else f"{variant.name}/test"
+            label = f"{variant.name}/{name}/{seed}/{fold}" if name else f"{variant.name}/{_TEST}"
             fits.append(
                 Fit(
                     label,
@@ -253,6 +267,33 @@ def done_fits(work: Path, keys: set[str], *, only_finished: bool = False) -> dic
     is committed there is whole.
     """
     found: dict[str, Any] = {}
+    for part in _committed_parts(work, only_finished=only_finished):
+        rows = pq.read_table(part).to_pylist()
+        found.update((row["key"], row) for row in rows if row["key"] in keys)
+    return found
+
+
+def count_test_fits(work: Path) -> dict[str, int]:
+    """Count how many different models of each experiment were ever asked for the test rows.
+
+    Those of earlier versions of the job count too: whoever changes a model after a look at the
+    test rows has begun to fit to them.
+
+    Parameters
+    ----------
+    work : Path
+        Folder of all runs.
+    """
+    seen: dict[str, set[str]] = {}
+    for part in _committed_parts(work):
+        for row in pq.read_table(part, columns=["id", "key"]).to_pylist():
+            experiment, _, last = row["id"].rpartition("/")
+            if last == _TEST:
+                seen.setdefault(experiment, set()).add(row["key"])
+    return {experiment: len(keys) for experiment, keys in sorted(seen.items())}
+
+
+def _committed_parts(work: Path, *, only_finished: bool = False) -> Iterator[Path]:
     for folder in sorted(work.glob("fits-*")):
         output = Output(folder)
         if not output.plan.exists() or (only_finished and not output.final_manifest.exists()):
@@ -260,12 +301,8 @@ def done_fits(work: Path, keys: set[str], *, only_finished: bool = False) -> dic
         plan = Plan.load(output)
         for index in range(len(plan.shards)):
             manifest = read_manifest(output, plan, index)
-            if manifest is None:
-                continue
-            for row in pq.read_table(output.parts / manifest["part"]["name"]).to_pylist():
-                if row["key"] in keys:
-                    found[row["key"]] = row
-    return found
+            if manifest is not None:
+                yield output.parts / manifest["part"]["name"]
 
 
 def run_fits(fits: list[Fit], table: Path, table_sha256: str, work: Path, run: Runner) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyhpc.models import METRICS, OutOfFold, Score, bootstrap
-from pyhpc.studies.fits import done_fits, split_groups
+from pyhpc.studies.fits import count_test_fits, done_fits, split_groups
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,6 +102,8 @@ class Results:
         the mean absolute error on held-out folds, and mean absolute SHAP value.
     models : dict of str to bytes
         Archive of the model that was fitted to all training rows, by experiment.
+    test_fits : dict of str to int
+        How many different models of each experiment were ever asked for the test rows.
     """
 
     prepared: Prepared
@@ -110,6 +112,7 @@ class Results:
     importance: dict[str, dict[str, float]] = field(default_factory=dict)
     contributions: dict[str, dict[str, float]] = field(default_factory=dict)
     models: dict[str, bytes] = field(default_factory=dict)
+    test_fits: dict[str, int] = field(default_factory=dict)
 
     @property
     def variants(self) -> list[Variant]:
@@ -128,7 +131,7 @@ def assemble(prepared: Prepared, work: Path) -> Results:
         Folder of the runs.
     """
     done = done_fits(work, {fit.key for fit in prepared.fits})
-    results = Results(prepared)
+    results = Results(prepared, test_fits=count_test_fits(work))
     dependent = dependent_rows(prepared)
     for variant in prepared.variants:
         fits = [fit for fit in prepared.fits if fit.experiment == variant.name]
