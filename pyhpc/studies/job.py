@@ -23,6 +23,8 @@ LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
 
 SPLIT_KINDS = ("random", "grouped", "leave_one_out", "stratified")
 TRANSFORMS = ("log10", "none")
+PARTS = ("baseline", "specialist")
+"""What strategies are made of, and comparisons may name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +174,16 @@ class Comparison:
         What the report calls it.
     better, worse : str
         Experiments; a positive gain is in favour of the first.
+    part : str
+        What of the worse one is meant: empty for its predictions, ``"baseline"`` or
+        ``"specialist"`` for those of this part of a strategy, which the file names as
+        ``worse = "experiment.baseline"``.
     """
 
     name: str
     better: str
     worse: str
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,7 +433,14 @@ def _experiment(keys: Keys, splits: Mapping[str, Split], sections: Mapping[str, 
 
 
 def _comparison(keys: Keys) -> Comparison:
-    found = Comparison(keys.take("name", str), keys.take("better", str), keys.take("worse", str))
+    name, better = keys.take("name", str), keys.take("better", str)
+    worse, dot, part = keys.take("worse", str).partition(".")
+    if dot and part not in PARTS:
+        raise PyhpcError(
+            f"{keys.name('worse')} names the part {part!r} of {worse!r}",
+            f"Allowed: {', '.join(PARTS)}.",
+        )
+    found = Comparison(name, better, worse, part)
     keys.close()
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,8 @@ from pyhpc.models.leaks import Leak, audit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pyhpc.models import OutOfFold
+    from pyhpc.studies.job import Comparison as Wanted
     from pyhpc.studies.results import Predictions, Results
 
 LEVEL = 0.9
@@ -107,14 +109,20 @@ def compare_experiments(results: Results) -> list[tuple[str, str, str, Compariso
         for split in better:
             if split == "test" or split not in worse:
                 continue
-            first, second = (
-                [one.out_of_fold for one in scored[split].repetitions] for scored in (worse, better)
-            )
+            first = [_part(one.out_of_fold, wanted) for one in worse[split].repetitions]
+            second = [one.out_of_fold for one in better[split].repetitions]
             found += [
                 (wanted.name, split, metric, compare(target, first, second, metric=metric))
                 for metric in metrics
             ]
     return found
+
+
+def _part(predicted: OutOfFold, wanted: Wanted) -> OutOfFold:
+    """Take what of an experiment's predictions a comparison is with."""
+    if not wanted.part:
+        return predicted
+    return replace(predicted, prediction=predicted.explained[wanted.part])
 
 
 def find_leaks(results: Results) -> list[Leak]:
