@@ -1,9 +1,9 @@
 """``python -m benchmarks.models``: cross-validation of models and strategies on large tables.
 
-Rows of 300 features are drawn from those of the shipped crystals, with noise. Five folds are run
-with each strategy, and with two peers of the plain boosted trees: ``xgb.cv``, which copies the data
-for every fold, and scikit-learn's histogram boosting. Each figure is taken in a process of its own,
-and kept in ``models.json`` and the README beside it.
+Rows of 300 features are drawn from those of the shipped crystals, with noise. Each strategy is
+cross-validated, and two peers of the plain boosted trees: ``xgb.cv``, which copies the data for
+every fold, and scikit-learn's histogram boosting. Each figure is taken in a process of its own, and
+kept in ``models.json`` and the README beside it.
 
 All features are continuous, so each has as many bins as are allowed, and below some 10^4 rows the
 time of a tree is that of looking through the bins of its nodes, whatever the number of rows: 45 ms
@@ -36,9 +36,8 @@ if TYPE_CHECKING:
     from pyhpc.models import Model
 
 N_FEATURES = 300
-N_FOLDS = 5
-TREES = {1_000_000: 10}
-"""Boosting rounds by number of rows, 50 for all others: the time goes with the product."""
+FOLDS, TREES = {1_000_000: 2}, {1_000_000: 10}
+"""By number of rows; 5 folds and 50 boosting rounds for all others."""
 DEPTH = 6
 BINS = 64
 PAGE_ROWS = 50_000
@@ -62,8 +61,8 @@ class Row:
         Strategy or peer.
     rows, device, threads
         On what.
-    trees : int
-        Boosting rounds of each fit.
+    folds, trees : int
+        Number of folds, and boosting rounds of each fit.
     wall, cpu : float
         Seconds, and those of all processors.
     memory : float
@@ -76,6 +75,7 @@ class Row:
     rows: int
     device: str
     threads: int
+    folds: int
     trees: int
     wall: float
     cpu: float
@@ -114,8 +114,13 @@ def make_rows(n_rows: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     return rows, target.astype(np.float64)
 
 
+def n_folds(n_rows: int) -> int:
+    """Give the number of folds of a table."""
+    return FOLDS.get(n_rows, 5)
+
+
 def n_trees(n_rows: int) -> int:
-    """Boosting rounds of each fit."""
+    """Give the boosting rounds of each fit to a table."""
     return TREES.get(n_rows, 50)
 
 
@@ -157,7 +162,7 @@ def _ours(name: str, rows: Any, target: Any, device: str, threads: int) -> Calla
     table = table.append_column("has", pa.array(np.isfinite(rows[:, -1]).astype(np.int8)))
     del rows
     model, known = strategies(len(target))[name], Target.measured(target)
-    folds = random_folds(len(target), N_FOLDS, 0)
+    folds = random_folds(len(target), n_folds(len(target)), 0)
 
     def run() -> float:
         found = cross_validate(model, table, known, folds, Compute(0, threads, device))
@@ -179,7 +184,8 @@ def _xgb_cv(rows: Any, target: Any, device: str, threads: int) -> Callable[[], f
             "learning_rate": 0.1,
             "max_bin": BINS,
         }
-        found = xgboost.cv(parameters, data, n_trees(len(target)), nfold=N_FOLDS, as_pandas=False)
+        n = len(target)
+        found = xgboost.cv(parameters, data, n_trees(n), nfold=n_folds(n), as_pandas=False)
         return float(found["test-rmse-mean"][-1])
 
     return run
@@ -194,7 +200,7 @@ def _hist(rows: Any, target: Any, device: str, threads: int) -> Callable[[], flo
 
     def run() -> float:
         errors = []
-        for train, test in random_folds(len(target), N_FOLDS, 0):
+        for train, test in random_folds(len(target), n_folds(len(target)), 0):
             model = HistGradientBoostingRegressor(
                 max_iter=n_trees(len(target)),
                 max_depth=DEPTH,
@@ -258,7 +264,7 @@ def main() -> None:
             if options.only and name not in options.only:
                 continue
             found = _measured(name, size, options, device)
-            row = Row(name, size, device, options.threads, n_trees(size), **found)
+            row = Row(name, size, device, options.threads, n_folds(size), n_trees(size), **found)
             print(_line(row, None), flush=True)
             if not options.quick:
                 keep(options.out, row)
@@ -296,7 +302,7 @@ def keep(folder: Path, row: Row) -> None:
 
 
 _HEAD = (
-    "| rows | trees | what | device, threads | wall s | processor s | over xgboost | MiB | RMSE |",
+    "| rows | folds, trees | what | device, threads | wall s | cpu s | over xgboost | MiB | RMSE |",
     "| ---: | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: |",
 )
 
@@ -305,7 +311,7 @@ def _line(row: Row, first: float | None) -> str:
     """One row of the table; ``first`` is the time that others are compared with."""
     ratio = f"{row.cpu / first:.2f}" if first else ""
     return (
-        f"| {row.rows:,} | {row.trees} | {row.what} | {row.device}, {row.threads} | "
+        f"| {row.rows:,} | {row.folds}, {row.trees} | {row.what} | {row.device}, {row.threads} | "
         f"{row.wall:.2f} | {row.cpu:.2f} | {ratio} | {row.memory / 2**20:.0f} | {row.rmse:.3f} |"
     )
 

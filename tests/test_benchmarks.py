@@ -143,7 +143,7 @@ def test_results_come_back_and_tables_go_between_the_markers(tmp_path):
     text = readme.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
-    assert "old" not in text
+    assert "stale" not in text
     assert "| what | NaCl | 1 | 8 | 1 s | peer | 2 s | 2 (1.9 to 2.1) | 0 | 1.0e-09 |" in text
 
 
@@ -203,9 +203,9 @@ def test_quick_suite_is_within_its_limits(tmp_path):
 
 def test_results_of_models_replace_their_like_and_keep_the_others(tmp_path):
     def row(what, size, cpu):
-        return models.Row(what, size, "cpu", 2, trees=50, wall=1.0, cpu=cpu, memory=2**20, rmse=0.5)
+        return models.Row(what, size, "cpu", 2, 5, 50, wall=1.0, cpu=cpu, memory=2**20, rmse=0.5)
 
-    (tmp_path / "README.md").write_text(f"before\n{models.BEGIN}\nold\n{models.END}\nafter\n")
+    (tmp_path / "README.md").write_text(f"before\n{models.BEGIN}\nstale\n{models.END}\nafter\n")
     for one in (
         row("xgboost", 1000, 2.0),
         row("gated", 1000, 5.0),
@@ -222,5 +222,5 @@ def test_results_of_models_replace_their_like_and_keep_the_others(tmp_path):
     text = (tmp_path / "README.md").read_text()
     assert text.startswith("before\n")
     assert text.endswith(f"{models.END}\nafter\n")
-    assert "old" not in text
-    assert "| 1,000 | 50 | gated | cpu, 2 | 1.00 | 5.00 | 1.25 | 1 | 0.500 |" in text
+    assert "stale" not in text
+    assert "| 1,000 | 5, 50 | gated | cpu, 2 | 1.00 | 5.00 | 1.25 | 1 | 0.500 |" in text
