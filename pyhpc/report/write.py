@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyhpc.models import METRICS
-from pyhpc.report import study_sections as say
 from pyhpc.report.page import Section, html, markdown
+from pyhpc.report.sections import data, details, judgement, scores, summary
 from pyhpc.shards.files import make_folder, new_attempt, replace, to_json
 from pyhpc.studies.fitting import SEPARATOR
 from pyhpc.studies.judge import (
@@ -49,23 +49,23 @@ def write_results(results: Results, folder: Path) -> None:
     provenance = describe(results)
 
     found: list[Section | None] = [
-        say.summary_section(results, compared),
-        say.data_section(results),
+        summary.summary_section(results, compared),
+        data.data_section(results),
     ]
     for key, title in job.sections.items():
         chosen = [v for v in results.variants if v.experiment.section == key]
         if any(v.experiment.published for v in chosen):
-            found.append(say.published_section(results, key, title))
-            found.append(say.leak_section(results, leaks))
+            found.append(scores.published_section(results, key, title))
+            found.append(scores.leak_section(results, leaks))
         elif chosen:
-            found.append(say.scores_section(results, key, title))
+            found.append(scores.scores_section(results, key, title))
     found += [
-        say.comparison_section(results, compared),
-        say.interval_section(results, intervals),
-        say.importance_section(results),
-        say.strategies_section(results),
-        say.experiments_section(results),
-        say.provenance_section(provenance),
+        judgement.comparison_section(results, compared),
+        judgement.interval_section(results, intervals),
+        judgement.importance_section(results),
+        details.strategies_section(results),
+        details.experiments_section(results),
+        details.provenance_section(provenance),
     ]
     sections = [section for section in found if section is not None]
 
@@ -97,8 +97,8 @@ def write_results(results: Results, folder: Path) -> None:
     files["report.md"] = markdown(job.title, job.about, sections).encode()
     files["report.html"] = html(job.title, job.about, sections).encode()
     make_folder(folder)
-    for name, data in files.items():
-        _replace(folder / name, data)
+    for name, content in files.items():
+        _replace(folder / name, content)
     for name, archive in results.models.items():
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             for member in tar:

@@ -103,6 +103,11 @@ class Variant:
     model: dict[str, Any]
 
 
+def is_without_leak(name: str) -> bool:
+    """Say whether an experiment is the one without the leak of another."""
+    return name.endswith(WITHOUT_LEAK)
+
+
 def list_variants(job: Job, study: StudyTable) -> list[Variant]:
     """List the experiments with full specifications of their models, checked.
 

@@ -1,0 +1,116 @@
+"""Sections of the report: rows, targets, folds, and what is known of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyhpc.report import study_figures as draw
+from pyhpc.report.page import Figure, Section, Table
+
+if TYPE_CHECKING:
+    from pyhpc.studies.results import Results
+
+
+KINDS_OF_FEATURES = {
+    "composition": ("magpie_emb_0",),
+    "cell and space group as stated": ("lattice_a", "space_group_number"),
+    "structure": ("density",),
+    "lithium environment": ("li_li_min_dist",),
+    "bond valence": ("bv_mismatch_avg",),
+    "Ewald energy": ("ewald_energy_avg",),
+    "Voronoi coordination": ("li_voronoi_cn_avg",),
+    "margin of the valences": ("valence_margin",),
+}
+"""One column that stands for each kind of feature in the figure of coverage."""
+
+
+def data_section(results: Results) -> Section:
+    """Rows, targets, and which features they have."""
+    prepared = results.prepared
+    study, job = prepared.study, prepared.job
+    n, bounds = study.n_train, study.target.censored
+    rows = [
+        ["rows", str(n), str(len(study.target) - n)],
+        ["targets known as a bound", str(bounds[:n].sum()), str(bounds[n:].sum())],
+    ]
+    shares = {}
+    for kind, columns in KINDS_OF_FEATURES.items():
+        if all(column in study.features for column in columns):
+            present = np.all(
+                [np.isfinite(np.asarray(study.table[column])) for column in columns], axis=0
+            )
+            shares[kind] = tuple(
+                float(part.mean()) for part in (present[:n], present[n:]) if len(part)
+            )
+            rows.append([f"with {kind}", str(int(present[:n].sum())), str(int(present[n:].sum()))])
+    names = [
+        (name, split)
+        for name, split in job.splits.items()
+        if any(key[0] == name for key in prepared.folds)
+    ]
+    made = [
+        [
+            split.label,
+            split.kind.replace("_", " "),
+            ", ".join(split.columns) or "-",
+            str(len(prepared.folds[name, split.seeds[0]])),
+            ", ".join(map(str, split.seeds)),
+        ]
+        for name, split in names
+    ]
+    section = Section(
+        "data",
+        "Data",
+        text=[
+            f"Predicted is the {job.target.label}. Folds are made once, and are the same for "
+            "every experiment.",
+            *_test_reads(results),
+        ],
+        tables=[
+            Table(["", "training", "test"], rows),
+            Table(["folds", "kind", "kept together", "number", "seeds"], made),
+        ],
+    )
+    section.figures.append(
+        Figure(
+            "target_distributions.png",
+            draw.target_distributions(
+                study.raw,
+                study.target,
+                n,
+                column=job.target.column,
+                label=job.target.label,
+                logarithmic=job.target.transform == "log10",
+            ),
+            "The target before and after the transform. A bound is drawn at its value.",
+        )
+    )
+    if shares:
+        section.figures.append(
+            Figure(
+                "feature_coverage.png",
+                draw.feature_coverage(shares),
+                "Share of the rows that have a value, by kind of feature.",
+            )
+        )
+    return section
+
+
+def _test_reads(results: Results) -> list[str]:
+    """Say how often the test rows were looked at."""
+    if not any("test" in scored for scored in results.scored.values()):
+        return []
+    first = (
+        "The test rows were predicted after all folds, by models that were fitted to all training "
+        "rows."
+    )
+    again = [name for name, count in results.test_fits.items() if count > 1]
+    if not again:
+        return [f"{first} They were read once: by one model of each experiment."]
+    most = max(results.test_fits.values())
+    return [
+        f"{first} Of {len(again)} experiments, more than one version has predicted them in this "
+        f"folder (up to {most}): a choice among these by their test scores would be optimistic."
+    ]
