@@ -191,6 +191,17 @@ def test_a_strategy_is_compared_with_its_own_baseline(finished):
     assert any(float(row[2]) != 0 for row in gains["gate over trees"])
 
 
+def test_the_summary_names_the_gains_that_are_told_from_zero(finished):
+    with (finished[1] / "comparisons.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "r2"]
+    told = [row for row in rows if not float(row["lower"]) <= 0 <= float(row["upper"])]
+    assert 0 < len(told) < len(rows)
+    summary = (finished[1] / "report.md").read_text().split("## ")[1]
+    for row in told:
+        assert f"R2 {float(row['gain']):+.4f} [" in summary
+    assert f"Of {len(rows) - len(told)} further comparisons" in summary
+
+
 def test_the_test_rows_are_left_unread_until_they_are_asked_for(tmp_path, finished):
     job, out = write_study(tmp_path), tmp_path / "out"
     assert run(job, "--out", out, "--no-test") == 0

@@ -59,13 +59,26 @@ def summary_section(
             line += f" and {change:+.3f} on the test set"
         points.append(line + ": it knows the target.")
         break
-    for name, split, metric, gain in compared:
-        if metric == "r2":
-            points.append(
-                f"{name[0].upper()}{name[1:]}, {job.splits[split].label}: R2 {gain.gain:+.4f} "
-                f"[{gain.lower:+.4f}, {gain.upper:+.4f}], p = {gain.p_value:.2g}."
-            )
+    points += _gains(results, compared)
     return Section("summary", "In short", points=points)
+
+
+def _gains(results: Results, compared: Sequence[tuple[str, str, str, Comparison]]) -> list[str]:
+    """Name the gains and losses that are told from zero, and count the others."""
+    points, others = [], 0
+    for name, split, metric, gain in compared:
+        if metric != "r2":
+            continue
+        if gain.lower <= 0 <= gain.upper:
+            others += 1
+            continue
+        points.append(
+            f"{name[0].upper()}{name[1:]}, {results.prepared.job.splits[split].label}: R2 "
+            f"{gain.gain:+.4f} [{gain.lower:+.4f}, {gain.upper:+.4f}], p = {gain.p_value:.2g}."
+        )
+    if others:
+        points.append(f"Of {others} further comparisons, the 95% interval of the R2 holds zero.")
+    return points
 
 
 def _told(results: Results, variant: Variant, split: str) -> str:
