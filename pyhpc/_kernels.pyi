@@ -1,6 +1,9 @@
 from typing import Any, Final
 
 __all__ = [
+    "CIF_COORDINATES",
+    "CIF_OPERATORS",
+    "CIF_VALUES",
     "COULOMB_CONSTANT",
     "BatchError",
     "__version__",
@@ -19,6 +22,9 @@ __all__ = [
     "voronoi",
 ]
 
+CIF_COORDINATES: Final[list[str]]
+CIF_OPERATORS: Final[list[str]]
+CIF_VALUES: Final[list[str]]
 COULOMB_CONSTANT: Final[float]
 __version__: Final[str]
 

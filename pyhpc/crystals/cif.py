@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from gemmi import cif
 
+from pyhpc._kernels import CIF_COORDINATES, CIF_OPERATORS, CIF_VALUES
 from pyhpc.crystals.space_groups import find_setting
 from pyhpc.records import Outcome, Reason
 
@@ -17,19 +18,6 @@ if TYPE_CHECKING:
 
     from pyhpc.crystals.limits import Limits
 
-_VALUES = (
-    "_cell_length_a",
-    "_cell_length_b",
-    "_cell_length_c",
-    "_cell_angle_alpha",
-    "_cell_angle_beta",
-    "_cell_angle_gamma",
-    "_cell_volume",
-    "_cell_formula_units_Z",
-    "_chemical_formula_sum",
-)
-_COORDINATES = ("_atom_site_fract_x", "_atom_site_Cartn_x")
-_OPERATORS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
 _HALL = ("_space_group_name_Hall", "_symmetry_space_group_name_Hall")
 _HERMANN_MAUGUIN = (
     "_space_group_name_H-M_alt",
@@ -79,7 +67,7 @@ def read_columns(text: bytes, limits: Limits) -> tuple[Columns | None, list[Reas
     try:
         block = _pick_block(_parse(text, reasons), reasons)
         site_tags, site_values = _sites(block, limits)
-        values = [block.find_value(tag) or "" for tag in _VALUES]
+        values = [block.find_value(tag) or "" for tag in CIF_VALUES]
         return Columns(
             values=values,
             operators=_operators(block, values[5], limits, reasons),
@@ -122,7 +110,7 @@ def _one_line(error: Exception) -> str:
 def _pick_block(document: cif.Document, reasons: list[Reason]) -> cif.Block:
     if len(document) == 1:
         return document[0]
-    structures = [b for b in document if any(len(b.find_values(tag)) for tag in _COORDINATES)]
+    structures = [b for b in document if any(len(b.find_values(tag)) for tag in CIF_COORDINATES)]
     if not structures:
         raise _RefusedError("no_structure", f"none of {len(document)} blocks has coordinates")
     if len(structures) > 1:
@@ -136,7 +124,7 @@ def _pick_block(document: cif.Document, reasons: list[Reason]) -> cif.Block:
 
 def _sites(block: cif.Block, limits: Limits) -> tuple[list[str], list[str]]:
     """Tags and values, row after row, of the loop that holds the coordinates."""
-    for tag in _COORDINATES:
+    for tag in CIF_COORDINATES:
         if block.find_pair(tag) is not None:
             # A single atom may be written without a loop.
             pairs = [cast("list[str]", item.pair) for item in block if item.pair is not None]
@@ -172,7 +160,7 @@ def _operators(
     block: cif.Block, gamma: str, limits: Limits, reasons: list[Reason]
 ) -> Sequence[str]:
     """Operators that the block lists, else those of the space group that it names."""
-    for tag in _OPERATORS:
+    for tag in CIF_OPERATORS:
         operators = _column(block, tag, limits)
         if operators and not cif.is_null(operators[0]):
             return operators

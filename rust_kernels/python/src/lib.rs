@@ -54,6 +54,9 @@ mod _kernels {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::simd::check_limit()?;
+        module.add("CIF_VALUES", pyhpc_core::expand::tags::VALUES)?;
+        module.add("CIF_COORDINATES", pyhpc_core::expand::tags::COORDINATES)?;
+        module.add("CIF_OPERATORS", pyhpc_core::expand::tags::OPERATORS)?;
         module.add("COULOMB_CONSTANT", pyhpc_core::ewald::COULOMB_CONSTANT)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

@@ -4,16 +4,8 @@ use crate::lattice::{Lattice, Mat3};
 
 use super::finding::shorten;
 use super::numbers::{is_null, parse_number};
+use super::tags::VALUES;
 use super::{Block, Finding, Limits};
-
-const TAGS: [&str; 6] = [
-    "_cell_length_a",
-    "_cell_length_b",
-    "_cell_length_c",
-    "_cell_angle_alpha",
-    "_cell_angle_beta",
-    "_cell_angle_gamma",
-];
 
 /// Reads the cell: a along x, b in the xy plane.
 pub fn read_lattice(
@@ -22,7 +14,7 @@ pub fn read_lattice(
     findings: &mut Vec<Finding>,
 ) -> Result<Lattice, Finding> {
     let mut values = [0.0; 6];
-    for ((value, tag), raw) in values.iter_mut().zip(TAGS).zip(block.cell) {
+    for ((value, tag), raw) in values.iter_mut().zip(VALUES).zip(block.cell) {
         let is_angle = tag.starts_with("_cell_angle");
         *value = match parse_number(raw) {
             Some(number) if number > 0.0 => number,

@@ -16,6 +16,7 @@ mod plain;
 mod rows;
 mod sites;
 mod species;
+pub mod tags;
 
 use rayon::prelude::*;
 

@@ -7,23 +7,8 @@
 
 use super::Block;
 use super::numbers::is_null;
+use super::tags::{COORDINATES, OPERATORS, VALUES};
 
-const VALUES: [&str; 9] = [
-    "_cell_length_a",
-    "_cell_length_b",
-    "_cell_length_c",
-    "_cell_angle_alpha",
-    "_cell_angle_beta",
-    "_cell_angle_gamma",
-    "_cell_volume",
-    "_cell_formula_units_Z",
-    "_chemical_formula_sum",
-];
-const COORDINATES: [&str; 2] = ["_atom_site_fract_x", "_atom_site_Cartn_x"];
-const OPERATORS: [&str; 2] = [
-    "_space_group_symop_operation_xyz",
-    "_symmetry_equiv_pos_as_xyz",
-];
 const SITE: &str = "_atom_site_";
 
 /// Reads the text of a block; `None` unless it is plain and no loop that counts has more than
