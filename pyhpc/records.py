@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One crystal as it came: the text of one CIF block, POSCAR or extended-XYZ frame.
 
     Attributes
@@ -49,6 +49,9 @@ class Outcome(StrEnum):
     DEGRADED = "degraded"
     QUARANTINED = "quarantined"
 
+    # Equal to strings, and counted by the thousand: Enum's own hash is a function of Python.
+    __hash__ = str.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -78,10 +81,6 @@ class Reason:
 def worst(reasons: list[Reason]) -> Outcome:
     """Outcome of a record with these reasons."""
     outcomes = [reason.outcome for reason in reasons]
-    for outcome in _WORST_FIRST:
-        if outcome in outcomes:
-            return outcome
-    return Outcome.OK
-
-
-_WORST_FIRST = tuple(reversed(Outcome))
+    if Outcome.QUARANTINED in outcomes:
+        return Outcome.QUARANTINED
+    return Outcome.DEGRADED if Outcome.DEGRADED in outcomes else Outcome.OK

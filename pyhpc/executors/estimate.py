@@ -89,7 +89,8 @@ def measure_sample(
             for batch in islice(read_batches(open_shard(packing.folder, shard)), 1):
                 begun = time.perf_counter()
                 result = run(batch.records)
-                ledger = build_ledger(batch.identity, result.reasons, index, 0)
+                said = result.outcomes, result.reasons
+                ledger = build_ledger(batch.identity, *said, index, 0)
                 size += len(encode_table(result.table)) + len(encode_table(ledger))
                 spent += time.perf_counter() - begun
                 count = len(batch.records)

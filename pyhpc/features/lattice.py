@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
+from pyhpc.arrow import numbers
 from pyhpc.features.catalogue import LATTICE
 from pyhpc.features.contents import species_crystals
 from pyhpc.features.elements import property_values
 from pyhpc.features.grouped import bin_sums
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from pyhpc.features.contents import Contents
@@ -59,7 +60,7 @@ def columns(contents: Contents, findings: Findings) -> dict[str, NDArray[np.gene
         "lattice_anisotropy_bc_a": (edges[1] + edges[2]) / (2 * edges[0]),
         "lattice_anisotropy_max_min": longest / shortest,
         "angle_deviation_from_ortho": (skew[0] + skew[1] + skew[2]) / 3,
-        "is_cubic_like": pa.array(cubic.astype(np.int8), mask=~sound),
+        "is_cubic_like": numbers(cubic.astype(np.int8), ~sound),
         "has_cif_struct": np.ones(len(batch), dtype=np.int8),
     }
 

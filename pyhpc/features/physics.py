@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pyhpc import kernels
+from pyhpc.arrow import numbers, strings
 from pyhpc.features.catalogue import PHYSICS, VORONOI_THRESHOLDS
 from pyhpc.features.contents import species_crystals
 from pyhpc.features.findings import stage
@@ -117,13 +118,13 @@ def columns(
         "net_charge": charges.net,
     }
     for threshold, suffix in VORONOI_THRESHOLDS.items():
-        numbers = voronoi.coordination_numbers[threshold]
-        result[f"{ion}_voronoi_cn_avg{suffix}"] = ions.means(numbers, weights)
+        coordination = voronoi.coordination_numbers[threshold]
+        result[f"{ion}_voronoi_cn_avg{suffix}"] = ions.means(coordination, weights)
     valences = charges.valences
     result |= {
         "valence_method": pa.DictionaryArray.from_arrays(
-            pa.array(valences.method.astype(np.int8), mask=valences.status != 0),
-            pa.array([method.name.lower() for method in sorted(kernels.ValenceMethod)]),
+            numbers(valences.method.astype(np.int8), valences.status != 0),
+            strings([method.name.lower() for method in sorted(kernels.ValenceMethod)]),
         ),
         "valence_margin": np.where(np.isfinite(valences.margin), valences.margin, np.nan),
     }

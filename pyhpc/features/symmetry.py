@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from pyhpc.arrow import numbers, strings
 from pyhpc.features.catalogue import SYMMETRY
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ def columns(symmetry: Symmetry, findings: Findings) -> dict[str, pa.Array]:
     last = np.fromiter(CRYSTAL_SYSTEMS.values(), dtype=np.int64)
     systems = np.searchsorted(last, np.where(failed, 1, symmetry.numbers)).astype(np.int8)
     return {
-        "space_group_number": pa.array(symmetry.numbers.astype(np.int16), mask=failed),
+        "space_group_number": numbers(symmetry.numbers.astype(np.int16), failed),
         "crystal_system": pa.DictionaryArray.from_arrays(
-            pa.array(systems, mask=failed), pa.array(CRYSTAL_SYSTEMS)
+            numbers(systems, failed), strings(list(CRYSTAL_SYSTEMS))
         ),
     }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from pyhpc.arrow import values
 from pyhpc.records import Outcome, Reason, worst
 
 if TYPE_CHECKING:
@@ -31,31 +32,35 @@ class BatchResult:
         Rows of the records that are not quarantined, in their order.
     reasons : list of list of Reason
         Reasons of each record.
+    outcomes : list of Outcome
+        How each record ended, which is the worst of its reasons.
     seconds : dict of str to float
         Time by stage.
     """
 
     table: pa.Table
     reasons: list[list[Reason]]
+    outcomes: list[Outcome]
     seconds: dict[str, float]
 
     @classmethod
-    def join(cls, schema: pa.Schema, results: Sequence[BatchResult]) -> BatchResult:
-        """Put batches after one another."""
+    def join(cls, results: Sequence[BatchResult]) -> BatchResult:
+        """Put batches, of which there is at least one, after one another."""
         seconds: dict[str, float] = {}
         for result in results:
             for stage, spent in result.seconds.items():
                 seconds[stage] = seconds.get(stage, 0.0) + spent
         return cls(
-            pa.concat_tables([schema.empty_table(), *(r.table for r in results)]).combine_chunks(),
+            pa.concat_tables([result.table for result in results]).combine_chunks(),
             [reasons for result in results for reasons in result.reasons],
+            [outcome for result in results for outcome in result.outcomes],
             seconds,
         )
 
     @classmethod
     def quarantined(cls, schema: pa.Schema, reason: Reason) -> BatchResult:
         """Make the result of one record that has no row."""
-        return cls(schema.empty_table(), [[reason]], {})
+        return cls(schema.empty_table(), [[reason]], [Outcome.QUARANTINED], {})
 
 
 def run_batch(task: Task, records: Sequence[Record], *, threads: int) -> BatchResult:
@@ -69,14 +74,15 @@ def run_batch(task: Task, records: Sequence[Record], *, threads: int) -> BatchRe
     given = [k for k, record in enumerate(records) if record.refused is None]
     result = _halve(task, [records[k] for k in given], threads)
     reasons: list[list[Reason]] = [[r.refused] if r.refused else [] for r in records]
-    for k, found in zip(given, result.reasons, strict=True):
-        reasons[k] = found
-    return BatchResult(result.table, reasons, result.seconds)
+    outcomes = [Outcome.QUARANTINED] * len(records)
+    for k, found, outcome in zip(given, result.reasons, result.outcomes, strict=True):
+        reasons[k], outcomes[k] = found, outcome
+    return BatchResult(result.table, reasons, outcomes, result.seconds)
 
 
 def _halve(task: Task, records: Sequence[Record], threads: int) -> BatchResult:
     if not records:
-        return BatchResult(task.schema.empty_table(), [], {})
+        return BatchResult(task.schema.empty_table(), [], [], {})
     try:
         started = time.perf_counter()
         result = task.run(records, threads=threads)
@@ -91,7 +97,7 @@ def _halve(task: Task, records: Sequence[Record], threads: int) -> BatchResult:
             return BatchResult.quarantined(task.schema, _internal_error(error))
         middle = len(records) // 2
         halves = [_halve(task, part, threads) for part in (records[:middle], records[middle:])]
-        return BatchResult.join(task.schema, halves)
+        return BatchResult.join(halves)
     stages = result.seconds | {"task.other": spent - sum(result.seconds.values())}
     return _checked(task, records, replace(result, seconds=stages))
 
@@ -113,25 +119,27 @@ def _checked(task: Task, records: Sequence[Record], result: TaskResult) -> Batch
     schema = task.schema
     if not result.table.schema.equals(schema, check_metadata=False):
         raise TypeError(f"task {task.name} returned a table whose schema is not its own")
-    with_row = [k for k, found in enumerate(reasons) if worst(found) != Outcome.QUARANTINED]
+    outcomes = [worst(found) for found in reasons]
+    with_row = [k for k, outcome in enumerate(outcomes) if outcome != Outcome.QUARANTINED]
     if list(result.positions) != with_row or result.table.num_rows != len(with_row):
         raise TypeError(
             f"task {task.name} returned rows for {list(result.positions)[:20]} ..., but "
             f"{with_row[:20]} ... are not quarantined"
         )
     table = result.table.replace_schema_metadata(schema.metadata)
-    return BatchResult(table, reasons, dict(result.seconds))
+    return BatchResult(table, reasons, outcomes, dict(result.seconds))
 
 
 def explain_gaps(result: BatchResult) -> None:
     """Give a reason to each record that lacks a value and has none."""
-    with_row = [k for k, found in enumerate(result.reasons) if worst(found) != Outcome.QUARANTINED]
+    with_row = [k for k, outcome in enumerate(result.outcomes) if outcome != Outcome.QUARANTINED]
     unexplained = [row for row, k in enumerate(with_row) if not result.reasons[k]]
     for row, columns in gaps(result.table, unexplained).items():
         named = ", ".join(columns[:5]) + (" ..." if len(columns) > 5 else "")
         message = f"no value for {named}, and no stage said why (this is a bug)"
         reason = Reason("unexplained_missing", "worker", Outcome.DEGRADED, message)
         result.reasons[with_row[row]].append(reason)
+        result.outcomes[with_row[row]] = Outcome.DEGRADED
 
 
 def gaps(table: pa.Table, rows: Sequence[int]) -> dict[int, list[str]]:
@@ -151,9 +159,9 @@ def _rows_with_gaps(table: pa.Table) -> NDArray[np.bool_]:
     lacking = np.zeros(table.num_rows, np.bool_)
     for column in batch.columns:
         if column.null_count:
-            lacking |= column.is_null().to_numpy(zero_copy_only=False)
+            lacking |= column.is_null().to_pylist()
         if pa.types.is_floating(column.type):
-            lacking |= np.isnan(column.to_numpy(zero_copy_only=False))
+            lacking |= np.isnan(values(column))
     return lacking
 
 

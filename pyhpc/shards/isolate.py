@@ -91,7 +91,7 @@ class Isolation:
             if len(records) > 1:
                 step = 1 if len(records) <= SINGLY else (len(records) + 1) // 2
                 parts = [records[k : k + step] for k in range(0, len(records), step)]
-                return BatchResult.join(self._task.schema, [self(part) for part in parts])
+                return BatchResult.join([self(part) for part in parts])
             last = death
             for _ in range(KILLS - 1):
                 if not last.from_outside:

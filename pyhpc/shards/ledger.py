@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import accumulate, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pyhpc.records import Outcome, worst
+from pyhpc.arrow import numbers, strings, values
+from pyhpc.records import Outcome
 from pyhpc.shards.packed import IDENTITY
-from pyhpc.shards.parquet import REASON, reason_row, to_list
+from pyhpc.shards.parquet import REASON, reason_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +36,12 @@ SCHEMA = pa.schema(
 """Schema of the ledger: one row per record; ``shard`` and ``row`` say where it is packed."""
 
 
-_OK = str(Outcome.OK)
-
-
 def build_ledger(
-    identity: pa.Table, reasons: Sequence[list[Reason]], shard: int, first_row: int
+    identity: pa.Table,
+    outcomes: Sequence[Outcome],
+    reasons: Sequence[list[Reason]],
+    shard: int,
+    first_row: int,
 ) -> pa.Table:
     """Ledger of some records of a shard that stand after one another.
 
@@ -46,6 +49,8 @@ def build_ledger(
     ----------
     identity : pyarrow.Table
         Columns :data:`~pyhpc.shards.packed.IDENTITY` of the records, as they were packed.
+    outcomes : sequence of Outcome
+        How each record ended.
     reasons : sequence of list of Reason
         What is to be said of each record.
     shard, first_row : int
@@ -53,33 +58,35 @@ def build_ledger(
     """
     count = identity.num_rows
     columns = {name: identity[name] for name in IDENTITY} | {
-        "outcome": pa.array([str(worst(found)) if found else _OK for found in reasons]),
+        "outcome": strings(outcomes),
         "reasons": _reasons_column(reasons),
-        "shard": pa.array(np.full(count, shard)),
-        "row": pa.array(np.arange(first_row, first_row + count)),
+        "shard": numbers(np.full(count, shard)),
+        "row": numbers(np.arange(first_row, first_row + count)),
     }
     return pa.Table.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
 def _reasons_column(reasons: Sequence[list[Reason]]) -> pa.Array:
     """Column of the reasons; most are said of many records, and are converted once."""
+    said = [one for found in reasons for one in found]
+    # Records mostly share the very object, and to compare objects takes longer than to tell them.
+    objects = {id(one): one for one in said}
     distinct: dict[Reason, int] = {}
-    said = [distinct.setdefault(one, len(distinct)) for found in reasons for one in found]
-    ends = np.cumsum([len(found) for found in reasons], dtype=np.int32)
-    rows = pa.array([reason_row(one) for one in distinct], REASON)
-    offsets = pa.array(np.concatenate([np.zeros(1, np.int32), ends]))
-    return pa.ListArray.from_arrays(offsets, rows.take(pa.array(said, pa.int32())))
+    numbered = {key: distinct.setdefault(one, len(distinct)) for key, one in objects.items()}
+    rows = [reason_row(one) for one in distinct]
+    table = pa.StructArray.from_arrays(
+        [strings([row[field.name] for row in rows]) for field in REASON], fields=list(REASON)
+    )
+    taken = table.take(numbers(np.array([numbered[id(one)] for one in said], np.int32)))
+    ends = accumulate(map(len, reasons), initial=0)
+    offsets = numbers(np.fromiter(ends, np.int32, len(reasons) + 1))
+    return pa.ListArray.from_arrays(offsets, taken)
 
 
 def count_outcomes(ledger: pa.Table) -> dict[str, int]:
     """Count the records of a ledger by outcome."""
-    counts = {entry["values"]: entry["counts"] for entry in _value_counts(ledger["outcome"])}
-    return {str(outcome): counts.get(outcome, 0) for outcome in Outcome}
-
-
-def _value_counts(column: pa.ChunkedArray) -> list[dict[str, Any]]:
-    counts: list[dict[str, Any]] = column.value_counts().to_pylist()
-    return counts
+    counts = Counter(ledger["outcome"].to_pylist())
+    return {str(outcome): counts[outcome] for outcome in Outcome}
 
 
 def count(ledger: pa.Table) -> dict[str, Any]:
@@ -91,17 +98,16 @@ def count(ledger: pa.Table) -> dict[str, Any]:
         ``outcomes``: records by outcome. ``reasons``: by outcome of the reason and its code, the
         records that have such a reason.
     """
-    reasons: dict[str, Counter[str]] = {str(outcome): Counter() for outcome in Outcome}
+    reasons: dict[str, dict[str, int]] = {str(outcome): {} for outcome in Outcome}
     column = ledger["reasons"].combine_chunks()
     said = column.flatten()
-    rows, outcomes, codes = (
-        to_list(values)
-        for values in (pc.list_parent_indices(column), said.field("outcome"), said.field("code"))
-    )
+    outcomes, codes = (said.field(name).dictionary_encode() for name in ("outcome", "code"))
+    names = list(product(outcomes.dictionary.to_pylist(), codes.dictionary.to_pylist()))
+    kinds = values(outcomes.indices) * len(codes.dictionary) + values(codes.indices)
     # A record counts once however often it has a reason.
-    for _, outcome, code in set(zip(rows, outcomes, codes, strict=True)):
-        reasons[outcome][code] += 1
-    return {
-        "outcomes": count_outcomes(ledger),
-        "reasons": {outcome: dict(codes) for outcome, codes in reasons.items()},
-    }
+    each = np.unique(values(pc.list_parent_indices(column)) * len(names) + kinds)
+    for kind, number in enumerate(np.bincount(each % max(len(names), 1), minlength=len(names))):
+        if number:
+            outcome, code = names[kind]
+            reasons[outcome][code] = int(number)
+    return {"outcomes": count_outcomes(ledger), "reasons": reasons}

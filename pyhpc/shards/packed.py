@@ -19,7 +19,7 @@ from pyarrow import csv
 from pyhpc.errors import PyhpcError
 from pyhpc.records import Outcome, Reason, Record
 from pyhpc.shards.files import digest, to_json
-from pyhpc.shards.parquet import REASON, to_list
+from pyhpc.shards.parquet import REASON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -295,7 +295,7 @@ def read_batches(file: pq.ParquetFile) -> Iterator[PackedBatch]:
     for group in range(file.num_row_groups):
         table = file.read_row_group(group, use_threads=False)
         refused = _refusals(table["refused"])
-        columns = (to_list(table[name]) for name in _FIELDS)
+        columns = (table[name].to_pylist() for name in _FIELDS)
         records = [Record(*row) for row in zip(*columns, refused, strict=True)]
         yield PackedBatch(records, table.select(IDENTITY))
 

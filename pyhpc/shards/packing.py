@@ -192,7 +192,8 @@ class _ShardWriter:
         self._writer = pq.ParquetWriter(
             self._sink,
             SCHEMA,
-            compression="zstd",
+            # Takes twice the room of zstd, and a third of its time in every worker.
+            compression="lz4",
             use_dictionary=["format", "source"],
             write_statistics=False,
         )

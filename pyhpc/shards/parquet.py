@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,19 +36,26 @@ def reason_row(reason: Reason) -> dict[str, str]:
     }
 
 
-def to_list(column: pa.Array | pa.ChunkedArray) -> list[Any]:
-    """Values of a column without nulls; ``to_pylist`` takes several times as long."""
-    values = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(False)
-    objects: list[Any] = values.tolist()
-    return objects
-
-
 def encode_table(table: pa.Table) -> memoryview:
-    """Parquet file of a table as bytes, one row group."""
+    """Parquet file of a table as bytes, one row group.
+
+    Snappy: with some hundred short columns of numbers zstd takes as long as all else, and saves a
+    tenth. Dictionaries for none but columns that are dictionaries, since numbers hardly repeat, and
+    no statistics, by which nobody skips a file of a few thousand rows: both would add a third.
+    """
     sink = pa.BufferOutputStream()
-    # Chunks show in the pages, and come from how the rows were cut into batches. Snappy: with some
-    # hundred short columns of numbers zstd takes as long as all else, and saves a tenth.
-    pq.write_table(
-        table.combine_chunks(), sink, compression="snappy", row_group_size=max(table.num_rows, 1)
-    )
+    written: list[pq.FileMetaData] = []
+    dictionaries = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="snappy",
+        use_dictionary=dictionaries or False,
+        write_statistics=False,
+        metadata_collector=written,
+    ) as writer:
+        # Chunks show in the pages, and come from how the rows were cut into batches.
+        writer.write_table(table.combine_chunks(), row_group_size=max(table.num_rows, 1))
+    if written[0].num_rows != table.num_rows:
+        raise RuntimeError(f"{written[0].num_rows} of {table.num_rows} rows were encoded")
     return memoryview(sink.getvalue())

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pyhpc.records import worst
 from pyhpc.shards.attempts import AttemptLog
 from pyhpc.shards.batch import BatchResult, explain_gaps, run_batch
 from pyhpc.shards.commit import commit, read_manifest
@@ -126,12 +125,13 @@ def run_shard(
             identities.append(batch.identity)
             treated += len(batch.records)
             log.treated(treated)
-            on_batch(dict(Counter(str(worst(found)) for found in results[-1].reasons)))
+            on_batch(dict(Counter(map(str, results[-1].outcomes))))
         log.lift_deadline()
         started = time.perf_counter()
-        result = BatchResult.join(task.schema, results)
+        result = BatchResult.join(results)
         explain_gaps(result)
-        ledger = build_ledger(pa.concat_tables(identities), result.reasons, index, 0)
+        identity = pa.concat_tables(identities)
+        ledger = build_ledger(identity, result.outcomes, result.reasons, index, 0)
         manifest = commit(output, plan, index, result.table, ledger, attempt)
         overhead["shard.commit"] = time.perf_counter() - started
         log.end(manifest["records"], result.seconds | overhead)
