@@ -36,11 +36,12 @@ from pyhpc.shards import (
     ShardDone,
     ShardSize,
     TaskResult,
+    Trial,
     finish,
     pack,
-    run_shard,
+    run_shards,
 )
-from pyhpc.shards.files import sync_folder, write_new
+from pyhpc.shards.files import sync_folder
 from pyhpc.shards.packed import Shard, ShardTable
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _commit_bare(root: Path, shards: int, first: int) -> None:
     """Make the files of every ``CORES``-th shard."""
     for index in range(first, shards, CORES):
         for kind, data in _KINDS.items():
-            write_new(root / kind / f".{index}.tmp", data)
+            _write(root / kind / f".{index}.tmp", data)
         for kind in ("parts", "ledger"):
             (root / kind / f".{index}.tmp").replace(root / kind / f"{index}")
             sync_folder(root / kind)
@@ -176,13 +177,19 @@ def _commit_bare(root: Path, shards: int, first: int) -> None:
         temporary.unlink()
 
 
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb", buffering=0) as file:
+        file.write(data)
+        os.fsync(file.fileno())
+
+
 def _core_time(root: Path, *, shards: int, per_shard: int) -> float:
     """Milliseconds of core time of a shard, start to commit."""
     job = _job(root, shards, per_shard)
-    run_shard(job.output, 0, job.task, attempt="first")
+    run_shards(job.output, [Trial(0, "first")], job.task)
     started = time.process_time()
     for index in range(1, shards):
-        run_shard(job.output, index, job.task, attempt="next")
+        run_shards(job.output, [Trial(index, "next")], job.task)
     return 1e3 * (time.process_time() - started) / (shards - 1)
 
 

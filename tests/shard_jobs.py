@@ -6,7 +6,7 @@ import json
 from collections import Counter
 
 from pyhpc.executors import InlineExecutor, Job
-from pyhpc.shards import Guard, Output, Plan, ShardSize, finish, pack
+from pyhpc.shards import Guard, Output, Plan, ShardSize, Trial, finish, pack, run_shards
 from tests.fake_task import FakeTask
 
 
@@ -30,6 +30,12 @@ def make_job(root, records, *, task=None, guard=None, **packing):
     output = Output(root / "out")
     plan = Plan.make(output, packing, task, guard or Guard()).create(output)
     return Job(output, plan, task)
+
+
+def run_one(job, index, attempt="a", **trial):
+    """Run one shard here."""
+    (done,) = run_shards(job.output, [Trial(index, attempt, **trial)], job.task)
+    return done
 
 
 def run_inline(job):

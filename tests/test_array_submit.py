@@ -16,9 +16,8 @@ from pyhpc.executors.array import ArrayExecutor, ArrayFolder, submit_round
 from pyhpc.executors.array_task import end_round, hand_share, task_share
 from pyhpc.executors.rounds import Round, Spans
 from pyhpc.executors.slurm_commands import Limits
-from pyhpc.shards import run_shard
 from tests.fake_task import plain_records
-from tests.shard_jobs import make_job, pack_records, run_inline
+from tests.shard_jobs import make_job, pack_records, run_inline, run_one
 
 SITE = Site(max_array_size=2, max_jobs=100, python="python3", environment=("GIVEN",))
 
@@ -156,7 +155,7 @@ def test_nothing_is_submitted_where_nothing_is_missing(slurm, job):
 def test_round_ends_with_what_is_missing(slurm, job):
     submit(job)
     for index in (0, 1, 2, 4, 5, 6, 7, 8):
-        run_shard(job.output, index, job.task, attempt="a")
+        run_one(job, index)
     # One of the missing was begun in two rounds, and nobody heard of it again.
     for attempt in ("a", "b"):
         job.output.attempt(9, attempt).write_text('{"shard": 9}\n')
@@ -172,8 +171,8 @@ def test_round_ends_with_what_is_missing(slurm, job):
     with pytest.raises(PyhpcError, match="2 of 10 shards are missing after 2 rounds"):
         end_round(job, 2, tasks=5, further=0, array_size=2)
     assert not job.output.final_manifest.exists()
-    run_shard(job.output, 3, job.task, attempt="c")
-    run_shard(job.output, 9, job.task, attempt="c", isolated=True)
+    run_one(job, 3, "c")
+    run_one(job, 9, "c", isolated=True)
     assert end_round(job, 2, tasks=5, further=0, array_size=2) == []
     assert json.loads(job.output.final_manifest.read_bytes())["records"] == 100
 

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors import InlineExecutor
-from pyhpc.shards import Plan, files, finish, run_shard, shard_done, verify
+from pyhpc.shards import Plan, files, finish, shard_done, verify
 from pyhpc.shards import commit as commit_module
 from tests.fake_task import FakeTask, plain_records
-from tests.shard_jobs import attempts_by_shard, make_job, result_tree, run_inline
+from tests.shard_jobs import attempts_by_shard, make_job, result_tree, run_inline, run_one
 
 
 @pytest.fixture
 def job(tmp_path):
     return make_job(tmp_path, plain_records(60))
-
-
-def run(job, index, attempt="a"):
-    return run_shard(job.output, index, job.task, attempt=attempt)
 
 
 def test_counts_in_are_counts_out(job):
@@ -43,27 +41,11 @@ def test_equal_plans_give_equal_bytes(tmp_path):
 
 
 def test_done_shards_are_not_run_again(job):
-    assert run(job, 1).was_run
-    assert not run(job, 1, attempt="b").was_run
+    assert run_one(job, 1).was_run
+    assert not run_one(job, 1, "b").was_run
     status = InlineExecutor().submit(job).wait()
     assert (status.records_before, status.records_done) == (20, 60)
     assert attempts_by_shard(job.output) == {0: 1, 1: 1, 2: 1}
-
-
-@pytest.mark.parametrize("step", ["staged", "publish", "sync_folder", "publish_first"])
-def test_broken_off_commit_counts_for_nothing(job, monkeypatch, step):
-    def power_cut(*arguments):
-        raise KeyboardInterrupt
-
-    # The first folder is synchronized when part and ledger have their names.
-    module = files if step == "sync_folder" else commit_module
-    monkeypatch.setattr(module, step, power_cut)
-    with pytest.raises(KeyboardInterrupt):
-        run(job, 0)
-    monkeypatch.undo()
-    assert shard_done(job.output, 0) is None
-    run_inline(job)
-    assert verify(job.output) == []
 
 
 @pytest.mark.parametrize("after_finish", [False, True])
@@ -75,7 +57,7 @@ def test_late_duplicate_hurts_nothing(job, monkeypatch, equal, after_finish):
     def overtaken(table):
         if shard_done(job.output, 0) is None:
             monkeypatch.setattr(commit_module, "encode_table", plain)
-            run(job, 0, attempt="winner")
+            run_one(job, 0, "winner")
             if after_finish:
                 run_inline(job)
         if not equal and "noise" in table.column_names:
@@ -83,7 +65,7 @@ def test_late_duplicate_hurts_nothing(job, monkeypatch, equal, after_finish):
         return plain(table)
 
     monkeypatch.setattr(commit_module, "encode_table", overtaken)
-    done = run(job, 0, attempt="zombie")
+    done = run_one(job, 0, "zombie")
     assert done.outcomes == shard_done(job.output, 0).outcomes
     assert len(list(job.output.parts.glob("part-00000-*"))) == 1
     run_inline(job)
@@ -93,14 +75,14 @@ def test_late_duplicate_hurts_nothing(job, monkeypatch, equal, after_finish):
 def test_attempt_whose_files_were_swept_gives_way(job, monkeypatch):
     plain = files.publish
 
-    def swept(targets, attempt):
+    def swept(staged):
         monkeypatch.setattr(commit_module, "publish", plain)
         run_inline(job)
-        assert not any(files.temporary(target, attempt).exists() for target in targets)
-        plain(targets, attempt)
+        assert not any(file.temporary.exists() for file in staged)
+        plain(staged)
 
     monkeypatch.setattr(commit_module, "publish", swept)
-    assert run(job, 0, attempt="zombie").records == 20
+    assert run_one(job, 0, "zombie").records == 20
     assert verify(job.output) == []
 
 
@@ -123,10 +105,7 @@ def test_lost_answer_to_a_link_is_a_success(tmp_path, monkeypatch):
 
 
 def test_disk_that_lies_is_noticed(tmp_path, monkeypatch):
-    def write_short(path, data):
-        path.write_bytes(data[:-1])
-
-    monkeypatch.setattr(files, "write_new", write_short)
+    monkeypatch.setattr(files, "write", lambda file, data: file.write(data[:-1]))
     with pytest.raises(PyhpcError, match="does not read back"):
         files.replace(tmp_path / "f", b"data", "a")
     assert list(tmp_path.iterdir()) == []
@@ -142,14 +121,14 @@ def test_storage_errors_say_what_to_do(job, monkeypatch, number, remedy):
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(PyhpcError, match=remedy):
-        run(job, 0)
+        run_one(job, 0)
     monkeypatch.undo()
     assert shard_done(job.output, 0) is None
     assert not any(job.output.parts.iterdir())
 
 
 def test_finish_wants_all_shards_and_sweeps(job):
-    run(job, 0)
+    run_one(job, 0)
     with pytest.raises(PyhpcError, match="2 of 3 shards are not done"):
         finish(job.output, job.plan)
     stray = job.output.parts / "part-00001-aaaaaaaaaaaa.parquet"
@@ -176,13 +155,13 @@ def test_plan_is_joined_when_equal_and_kept_when_not(tmp_path):
 def test_worker_with_another_task_is_refused(job):
     for other in (FakeTask(version="2"), FakeTask(mobile_ion="Na")):
         with pytest.raises(PyhpcError, match="another task than the plan"):
-            run_shard(job.output, 0, other, attempt="a")
+            run_one(replace(job, task=other), 0)
     assert not any(job.output.parts.iterdir())
 
 
 def test_plan_outlives_a_move(tmp_path):
     job = make_job(tmp_path / "here", plain_records(60))
-    run(job, 0)
+    run_one(job, 0)
     (tmp_path / "here").rename(tmp_path / "there")
     moved = make_job(tmp_path / "there", plain_records(60))
     assert Plan.load(moved.output) == job.plan
@@ -193,10 +172,10 @@ def test_plan_outlives_a_move(tmp_path):
 def test_manifest_of_another_plan_is_noticed(tmp_path):
     a = make_job(tmp_path / "a", plain_records(60))
     b = make_job(tmp_path / "b", plain_records(60), task=FakeTask(version="2"))
-    run(a, 0)
+    run_one(a, 0)
     a.output.manifest(0).rename(b.output.manifest(0))
     with pytest.raises(PyhpcError, match="belongs to another plan"):
-        run_shard(b.output, 0, b.task, attempt="a")
+        run_one(b, 0)
 
 
 def test_two_finish_at_once(tmp_path, monkeypatch):
@@ -204,13 +183,12 @@ def test_two_finish_at_once(tmp_path, monkeypatch):
     job = make_job(tmp_path, plain_records(40))
     run_inline(job)
     expected = result_tree(job.output)
-    write = files.write_new
 
-    def sweep_away(path, data):
-        write(path, data)
-        path.unlink()
+    def sweep_away(file, data):
+        file.write(data)
+        Path(file.name).unlink()
 
-    monkeypatch.setattr(files, "write_new", sweep_away)
+    monkeypatch.setattr(files, "write", sweep_away)
     finish(job.output, job.plan)
     assert result_tree(job.output) == expected
     job.output.final_manifest.write_text("{}")

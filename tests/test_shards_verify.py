@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pyhpc.errors import PyhpcError
-from pyhpc.shards import repair, run_shard, verify
+from pyhpc.shards import repair, verify
 from pyhpc.shards.commit import build_manifest, describe_file, read_manifest
 from pyhpc.shards.files import digest, to_json
 from pyhpc.shards.parquet import encode_table
 from tests.fake_task import plain_records
-from tests.shard_jobs import attempts_by_shard, make_job, result_tree, run_inline
+from tests.shard_jobs import attempts_by_shard, make_job, result_tree, run_inline, run_one
 
 
 @pytest.fixture
@@ -165,6 +165,6 @@ def test_damaged_final_manifest_is_found_and_made_again(job):
 
 def test_unfinished_run_is_said_to_be_one(tmp_path):
     job = make_job(tmp_path, plain_records(60))
-    run_shard(job.output, 1, job.task, attempt="a")
+    run_one(job, 1)
     (problem,) = verify(job.output)
     assert problem.message == "2 of 3 shards are not done"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -136,3 +138,27 @@ def test_the_limits_reach_the_reader(records):
     result = task.run([records[0]])
     assert result.table.num_rows == 0
     assert "too_many_sites" in [reason.code for reason in result.reasons[0]]
+
+
+def test_workers_do_not_import_pandas(tmp_path):
+    """pyarrow does, wherever it is installed, at any conversion that might be from or to it."""
+    path = tmp_path / "lif.cif"
+    path.write_bytes(rock_salt("lif", "Li", "F", 4.0262).text)
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from pyhpc.crystals import iter_records\n"
+        "from pyhpc.shards import Guard, Output, Plan, Trial, pack, run_shards\n"
+        "from pyhpc.tasks.featurize import FeaturizeTask\n"
+        "if sys.argv[2] == 'pack':\n"
+        "    root, task = Path(sys.argv[1]), FeaturizeTask()\n"
+        "    packing = pack(iter_records([root]), root / 's', inputs={}, cost=lambda record: 1.0)\n"
+        "    Plan.make(Output(root / 'o'), packing, task, Guard()).create(Output(root / 'o'))\n"
+        "else:\n"
+        "    output = Output(Path(sys.argv[1]) / 'o')\n"
+        "    (done,) = run_shards(output, [Trial(0, 'a')], FeaturizeTask())\n"
+        "    assert done.outcomes['ok'] == 1, done\n"
+        "    sys.exit('pandas' in sys.modules)\n"
+    )
+    for step in ("pack", "run"):
+        subprocess.run([sys.executable, "-c", program, str(tmp_path), step], check=True)

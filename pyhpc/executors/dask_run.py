@@ -14,9 +14,9 @@ from distributed import CancelledError, KilledWorker, get_worker
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors.run import Tally
-from pyhpc.shards.attempts import AttemptTakenError, last_words
+from pyhpc.shards.attempts import last_words
 from pyhpc.shards.files import new_attempt
-from pyhpc.shards.run import run_shard
+from pyhpc.shards.run import Trial, run_shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ million shards cost it nothing."""
 
 BUNDLE_SECONDS = 0.5
 """Shards that are estimated to take less go to a worker several at a time: a message to a worker
-and its answer cost the driver a millisecond."""
+and its answer cost the driver a millisecond, and the disk is waited for once."""
 
 BUNDLE_SHARDS = 32
 """Most shards of a bundle."""
@@ -64,18 +64,16 @@ TELL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class _Try:
-    """One attempt at a shard."""
+class _Try(Trial):
+    """One attempt at a shard, and what befell those before."""
 
-    index: int
-    attempt: str
     deaths: int = 0
     false_starts: int = 0
-    isolated: bool = False
 
 
 _Bundle = tuple[_Try, ...]
-"""Shards that a worker runs and commits one after another; called after its first attempt."""
+"""Shards that a worker runs one after another and commits together; called after its first
+attempt."""
 
 
 class DaskRun:
@@ -261,13 +259,17 @@ class DaskRun:
     def _retries(self, bundle: _Bundle, error: Exception) -> Iterator[_Try]:
         """Say how to go on with shards whose worker died, or give up."""
         self._tally.given_up(bundle[0].attempt)
-        # Of several, those before the one that was being run are on the disk.
+        # Of several, some may be on the disk.
         missing = [t for t in bundle if len(bundle) == 1 or not self._tally.look(t.index)]
-        began = len(missing) < len(bundle) or any(map(self._has_begun, missing))
+        begun = [trial for trial in missing if self._has_begun(trial)]
         for trial in missing:
-            if self._has_begun(trial):
+            if trial in begun[-1:]:
                 yield self._retry(trial, error)
-            elif began:
+            elif trial in begun:
+                # It had been treated, and waited for the others to be committed.
+                self._tally.lost(trial.attempt)
+                yield replace(trial, attempt=new_attempt())
+            elif begun or len(missing) < len(bundle):
                 yield trial
             else:
                 yield self._false_start(trial, error)
@@ -318,24 +320,9 @@ def _run_on_worker(
     output: Output, task: Task, packing: Path | None, threads: int, bundle: _Bundle
 ) -> _Answer:
     tell = _Reporter(bundle[0].attempt)
-    answer: _Answer = []
-    for trial in bundle:
-        try:
-            done = run_shard(
-                output,
-                trial.index,
-                task,
-                attempt=trial.attempt,
-                threads=threads,
-                packing=packing,
-                expendable=True,
-                isolated=trial.isolated,
-                on_batch=tell,
-            )
-        except AttemptTakenError:
-            answer.append(None)
-        else:
-            answer.append(done)
+    answer = run_shards(
+        output, bundle, task, threads=threads, packing=packing, expendable=True, on_batch=tell
+    )
     _spare_collector()
     return answer
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyhpc.executors.run import Tally
-from pyhpc.shards.attempts import AttemptTakenError
-from pyhpc.shards.run import run_shard
+from pyhpc.shards.run import run_shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,21 +75,18 @@ class InlineRun:
                     raise _DroppedError
 
             try:
-                done = run_shard(
+                (done,) = run_shards(
                     self._job.output,
-                    trial.index,
+                    [trial],
                     self._job.task,
-                    attempt=attempt,
                     threads=self._threads,
                     packing=self._job.packing,
-                    isolated=trial.isolated,
                     on_batch=on_batch,
                 )
-            except AttemptTakenError:
-                continue
             except _DroppedError:
                 self._tally.lost(attempt)
                 break
-            self._tally.committed(attempt, done)
-            on_status(self.status())
+            if done is not None:
+                self._tally.committed(attempt, done)
+                on_status(self.status())
         return self.status()

@@ -17,8 +17,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from pyhpc.errors import PyhpcError
-from pyhpc.executors.run import Trial
 from pyhpc.shards.files import create, to_json
+from pyhpc.shards.run import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

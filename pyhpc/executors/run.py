@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pyhpc.shards.files import new_attempt
 from pyhpc.shards.finish import Counts
-from pyhpc.shards.run import shard_done
+from pyhpc.shards.run import Trial, shard_done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,26 +18,6 @@ if TYPE_CHECKING:
     from pyhpc.shards.plan import Plan
     from pyhpc.shards.run import ShardDone
     from pyhpc.shards.task import Task
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """An attempt at a shard that is to be made.
-
-    Attributes
-    ----------
-    index : int
-        The shard.
-    attempt : str
-        Name of the attempt. Where another process has made an attempt of this name, the shard is
-        left to it.
-    isolated : bool
-        Whether its records are run in processes of their own.
-    """
-
-    index: int
-    attempt: str
-    isolated: bool = False
 
 
 @dataclass(frozen=True)

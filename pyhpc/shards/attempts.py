@@ -13,12 +13,14 @@ import os
 import platform
 import resource
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from pyhpc.shards.files import storage_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -35,7 +37,7 @@ def peak_memory() -> int:
 
 
 class AttemptLog:
-    """Log of an attempt at a shard, as a context.
+    """Log of an attempt at a shard, as a context that ends with the commit.
 
     Parameters
     ----------
@@ -46,8 +48,8 @@ class AttemptLog:
     attempt : str
         Name of the attempt.
     expendable : bool
-        Whether this process may be ended: it then logs its stack when it crashes, and ends itself
-        when it passes its deadline, even if stuck in compiled code.
+        Whether this process may be ended: while it treats records, it then logs its stack when it
+        crashes, and ends itself when it passes its deadline, even if stuck in compiled code.
     """
 
     def __init__(self, output: Output, index: int, attempt: str, *, expendable: bool) -> None:
@@ -69,9 +71,6 @@ class AttemptLog:
         except BaseException:
             self._file.close()
             raise
-        self._started = time.monotonic()
-        if self._expendable:
-            faulthandler.enable(self._file)
         return self
 
     def __exit__(
@@ -80,31 +79,36 @@ class AttemptLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.lift_deadline()
-        if self._expendable:
-            faulthandler.disable()
         self._file.close()
 
+    @contextmanager
+    def treating(self) -> Iterator[None]:
+        """Within, the records of the shard are treated, and what ends this process is logged."""
+        if not self._expendable:
+            yield
+            return
+        faulthandler.enable(self._file)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            faulthandler.disable()
+
     def set_deadline(self, seconds: float) -> None:
-        """End this process unless another deadline is set, or it is lifted, before this one."""
+        """End this process unless another deadline is set, or all are treated, before this one."""
         if self._expendable:
             faulthandler.dump_traceback_later(seconds, exit=True, file=self._file)
-
-    def lift_deadline(self) -> None:
-        """Let this process take its time."""
-        if self._expendable:
-            faulthandler.cancel_dump_traceback_later()
 
     def treated(self, records: int) -> None:
         """Log that so many records of the shard have been treated, but are not committed."""
         self._write({"treated": records})
 
-    def end(self, records: int, seconds: dict[str, float]) -> None:
-        """Log that the shard was committed."""
+    def end(self, records: int, wall_seconds: float, seconds: dict[str, float]) -> None:
+        """Log that the shard was committed, and what it took in all and by stage."""
         self._write(
             {
                 "records": records,
-                "wall_seconds": time.monotonic() - self._started,
+                "wall_seconds": wall_seconds,
                 "seconds": seconds,
                 "peak_memory": peak_memory(),
             }

@@ -1,21 +1,22 @@
-"""The commit of a shard: part and ledger first, then the manifest that makes them count."""
+"""The commit of shards: part and ledger first, then the manifest that makes them count."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pyhpc.errors import PyhpcError
 from pyhpc.records import Outcome
-from pyhpc.shards.files import digest, publish, publish_first, staged, to_json
+from pyhpc.shards.files import NewFile, digest, publish, publish_first, staged, to_json
 from pyhpc.shards.ledger import count, count_outcomes
 from pyhpc.shards.parquet import encode_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    import pyarrow as pa
 
     from pyhpc.shards.output import Output
     from pyhpc.shards.plan import Plan
@@ -52,7 +53,11 @@ def read_manifest(output: Output, plan: Plan, index: int) -> Manifest | None:
 
 def describe_file(path: Path, data: bytes | memoryview, rows: int) -> dict[str, Any]:
     """Entry of a manifest for a Parquet file."""
-    return {"name": path.name, "bytes": len(data), "sha256": digest(data), "rows": rows}
+    return _entry(path, len(data), digest(data), rows)
+
+
+def _entry(path: Path, size: int, sha256: str, rows: int) -> dict[str, Any]:
+    return {"name": path.name, "bytes": size, "sha256": sha256, "rows": rows}
 
 
 def build_manifest(
@@ -69,16 +74,32 @@ def build_manifest(
     }
 
 
-def commit(
-    output: Output, plan: Plan, index: int, part: pa.Table, ledger: pa.Table, attempt: str
-) -> Manifest:
-    """Commit a shard, unless another attempt was faster: the first wins, and is what counts.
+@dataclass(frozen=True, eq=False, slots=True)
+class Candidate:
+    """What an attempt has made of a shard, and would have count.
 
-    Returns
-    -------
-    dict
-        The manifest that counts.
+    Attributes
+    ----------
+    index : int
+        The shard.
+    tables : list of NewFile
+        Part and ledger.
+    manifest : Manifest
+        What the manifest says.
+    marker : NewFile
+        The manifest, which makes them count.
     """
+
+    index: int
+    tables: list[NewFile]
+    manifest: Manifest
+    marker: NewFile
+
+
+def encode_shard(
+    output: Output, plan: Plan, index: int, part: pa.Table, ledger: pa.Table, attempt: str
+) -> Candidate:
+    """Make the files of a shard, in memory."""
     with_row = ledger.num_rows - count_outcomes(ledger)[Outcome.QUARANTINED]
     if ledger.num_rows != plan.shards[index].records or part.num_rows != with_row:
         raise RuntimeError(
@@ -89,34 +110,54 @@ def commit(
     part = part.replace_schema_metadata(
         {**(part.schema.metadata or {}), b"pyhpc_plan_sha256": plan.sha256.encode()}
     )
-    encoded = [encode_table(table) for table in (part, ledger)]
-    names = (output.part, output.ledger_part)
-    paths = [name(index, digest(data)) for name, data in zip(names, encoded, strict=True)]
-    files = []
-    for table, path, data in zip((part, ledger), paths, encoded, strict=True):
-        if pq.read_metadata(pa.BufferReader(data)).num_rows != table.num_rows:
-            raise RuntimeError(f"{path} would not have the rows of its table")
-        files.append(describe_file(path, data, table.num_rows))
-    manifest = build_manifest(plan, index, files[0], files[1], ledger)
-    target = output.manifest(index)
-    contents: dict[Path, bytes | memoryview] = dict(zip(paths, encoded, strict=True))
-    contents[target] = to_json(manifest)
+    entries, files = [], []
+    for table, kind in ((part, output.part), (ledger, output.ledger_part)):
+        data = encode_table(table)
+        sha256 = digest(data)
+        path = kind(index, sha256)
+        entries.append(_entry(path, len(data), sha256, table.num_rows))
+        files.append(NewFile(path, data, attempt))
+    manifest = build_manifest(plan, index, entries[0], entries[1], ledger)
+    marker = NewFile(output.manifest(index), to_json(manifest), attempt)
+    return Candidate(index, files, manifest, marker)
+
+
+def commit(output: Output, plan: Plan, candidates: Sequence[Candidate]) -> list[Manifest]:
+    """Commit shards together, each unless another attempt was faster: the first wins, and counts.
+
+    However many there are, the disk is waited for as often as for one. Broken off at any point,
+    each of them is committed or has left nothing that counts.
+
+    Returns
+    -------
+    list of dict
+        The manifests that count.
+    """
+    tables = [file for candidate in candidates for file in candidate.tables]
+    markers = [candidate.marker for candidate in candidates]
     try:
-        with staged(contents, attempt):
-            # The manifest makes the others count, so it comes when they are on the disk by name.
-            publish(paths, attempt)
-            if publish_first(target, attempt):
-                return manifest
+        with staged([*tables, *markers]):
+            # Manifests make the others count, so they come when those are on the disk by name.
+            publish(tables)
+            won = publish_first(markers)
     except FileNotFoundError:
         # The run was completed by others while this attempt slept, and its files were swept.
-        if not target.exists():
+        if not all(marker.target.exists() for marker in markers):
             raise
-    winner = read_manifest(output, plan, index)
+        won = [False] * len(candidates)
+    return [
+        candidate.manifest if first else _give_way(output, plan, candidate)
+        for candidate, first in zip(candidates, won, strict=True)
+    ]
+
+
+def _give_way(output: Output, plan: Plan, candidate: Candidate) -> Manifest:
+    """Take back the files of an attempt that another has overtaken."""
+    winner = read_manifest(output, plan, candidate.index)
     if winner is None:
-        raise RuntimeError(f"manifest {target} exists and does not exist")
-    for folder, kind, file in zip(
-        (output.parts, output.ledger), ("part", "ledger"), files, strict=False
-    ):
-        if file["name"] != winner[kind]["name"]:
-            (folder / file["name"]).unlink(missing_ok=True)
+        raise RuntimeError(f"manifest {candidate.marker.target} exists and does not exist")
+    named = {winner["part"]["name"], winner["ledger"]["name"]}
+    for file in candidate.tables:
+        if file.target.name not in named:
+            file.target.unlink(missing_ok=True)
     return winner

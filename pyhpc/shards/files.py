@@ -15,12 +15,13 @@ import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from io import FileIO
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyhpc.errors import PyhpcError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 _STORAGE_ERRORS = {
@@ -88,9 +89,27 @@ def make_folder(path: Path) -> None:
             sync_folder(path.parent)
 
 
-def temporary(target: Path, attempt: str) -> Path:
-    """Name under which an attempt writes a file, hidden from those who read ``*.parquet``."""
-    return target.with_name(f".{target.name}.{attempt}.tmp")
+class NewFile(NamedTuple):
+    """A file that is to get its name once it is on the disk.
+
+    Attributes
+    ----------
+    target : Path
+        Its name.
+    data : bytes-like
+        Its content.
+    attempt : str
+        The attempt that makes it.
+    """
+
+    target: Path
+    data: bytes | memoryview
+    attempt: str
+
+    @property
+    def temporary(self) -> Path:
+        """Name until then, hidden from those who read ``*.parquet``."""
+        return self.target.with_name(f".{self.target.name}.{self.attempt}.tmp")
 
 
 def sync_folder(folder: Path) -> None:
@@ -102,72 +121,99 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_new(path: Path, data: bytes | memoryview) -> None:
-    """Write a file that must not exist, onto the disk."""
-    with storage_errors(path), path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def write(file: FileIO, data: bytes | memoryview) -> None:
+    """Write all of a file's content; it is not on the disk yet."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 @contextlib.contextmanager
-def staged(files: Mapping[Path, bytes | memoryview], attempt: str) -> Iterator[None]:
-    """Write files under the name of an attempt, onto the disk, and read them back.
+def staged(files: Sequence[NewFile]) -> Iterator[None]:
+    """Write files under their temporary names, onto the disk, and read them back.
 
     Within, :func:`publish` and :func:`publish_first` give them their names; those that get none are
-    taken away. Files are put on the disk side by side: a journal takes several at the price of one.
+    taken away. All are written before the first is put on the disk, and then several side by side:
+    a journal takes many at the price of one.
 
     Raises
     ------
     PyhpcError
         If the disk gives back something else than what was written.
     """
-    temps = [temporary(target, attempt) for target in files]
     try:
-        _side_by_side(write_new, temps, files.values())
-        for temp, data in zip(temps, files.values(), strict=True):
-            if file_digest(temp) != digest(data):
-                raise PyhpcError(
-                    f"{temp} does not read back as it was written",
-                    "Check the file system, then call again.",
-                )
+        with contextlib.ExitStack() as stack:
+            opened = [stack.enter_context(_open_new(file)) for file in files]
+            _side_by_side(_write, files, opened)
+            _side_by_side(_sync, files, opened)
         yield
     finally:
-        for temp in temps:
-            temp.unlink(missing_ok=True)
+        for file in files:
+            file.temporary.unlink(missing_ok=True)
 
 
-def publish(targets: Sequence[Path], attempt: str) -> None:
-    """Give staged files their final names, in place of those that have them."""
-    for target in targets:
-        with storage_errors(target):
-            temporary(target, attempt).replace(target)
-    _side_by_side(sync_folder, {target.parent for target in targets})
+def _open_new(file: NewFile) -> FileIO:
+    with storage_errors(file.temporary):
+        return FileIO(file.temporary, "x+")
 
 
-def publish_first(target: Path, attempt: str) -> bool:
-    """Give a staged file its final name unless another has it: the first of several wins.
+def _write(file: NewFile, opened: FileIO) -> None:
+    with storage_errors(file.temporary):
+        write(opened, file.data)
+
+
+def _sync(file: NewFile, opened: FileIO) -> None:
+    with storage_errors(file.temporary):
+        os.fsync(opened.fileno())
+        opened.seek(0)
+        if opened.readall() != bytes(file.data):
+            raise PyhpcError(
+                f"{file.temporary} does not read back as it was written",
+                "Check the file system, then call again.",
+            )
+
+
+def publish(files: Sequence[NewFile]) -> None:
+    """Give staged files their names, in place of those that have them."""
+    for file in files:
+        with storage_errors(file.target):
+            file.temporary.replace(file.target)
+    _sync_folders(files)
+
+
+def publish_first(files: Sequence[NewFile]) -> list[bool]:
+    """Give staged files their names unless others have them: the first of several wins.
 
     Returns
     -------
-    bool
-        Whether this attempt's file has it.
+    list of bool
+        Whether each has its name.
     """
-    temp = temporary(target, attempt)
-    with storage_errors(target):
+    won = [_link(file) for file in files]
+    _sync_folders(files)
+    return won
+
+
+def _link(file: NewFile) -> bool:
+    temporary = file.temporary
+    with storage_errors(file.target):
         try:
-            os.link(temp, target)
+            os.link(temporary, file.target)
         except FileExistsError:
             # NFS may repeat a request whose answer was lost, and then refuse the repetition.
-            return temp.samefile(target)
-        sync_folder(target.parent)
+            return temporary.samefile(file.target)
     return True
+
+
+def _sync_folders(files: Sequence[NewFile]) -> None:
+    _side_by_side(sync_folder, {file.target.parent for file in files})
 
 
 def replace(target: Path, data: bytes | memoryview, attempt: str) -> None:
     """Write a file, in place of one that is there."""
-    with staged({target: data}, attempt):
-        publish([target], attempt)
+    file = NewFile(target, data, attempt)
+    with staged([file]):
+        publish([file])
 
 
 def create(target: Path, data: bytes, attempt: str) -> bool:
@@ -178,21 +224,31 @@ def create(target: Path, data: bytes, attempt: str) -> bool:
     bool
         Whether this call made the file.
     """
-    with staged({target: data}, attempt):
-        return publish_first(target, attempt)
+    file = NewFile(target, data, attempt)
+    with staged([file]):
+        return publish_first([file])[0]
+
+
+THREADS = 4
+"""Files that are put on the disk side by side."""
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(4, thread_name_prefix="pyhpc-files")
+    return ThreadPoolExecutor(THREADS - 1, thread_name_prefix="pyhpc-files")
 
 
 def _side_by_side(call: Callable[..., None], *arguments: Iterable[Any]) -> None:
-    """Call for each, all at once; an error is raised when all have ended."""
-    here, *others = zip(*arguments, strict=True)
-    futures = [_threads().submit(call, *each) for each in others]
+    """Call for each, several at once; an error is raised when all threads have ended."""
+    calls = list(zip(*arguments, strict=True))
+
+    def work(thread: int) -> None:
+        for each in calls[thread::THREADS]:
+            call(*each)
+
+    futures = [_threads().submit(work, thread) for thread in range(1, min(THREADS, len(calls)))]
     try:
-        call(*here)
+        work(0)
     finally:
         wait(futures)
     for future in futures:

@@ -1,4 +1,4 @@
-"""Run one shard of a plan, start to commit. Any process that sees the files can."""
+"""Run shards of a plan, start to commit. Any process that sees the files can."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pyhpc.shards.attempts import AttemptLog
+from pyhpc.shards.attempts import AttemptLog, AttemptTakenError
 from pyhpc.shards.batch import BatchResult, explain_gaps, run_batch
-from pyhpc.shards.commit import commit, read_manifest
+from pyhpc.shards.commit import commit, encode_shard, read_manifest
 from pyhpc.shards.isolate import Isolation
 from pyhpc.shards.ledger import build_ledger
 from pyhpc.shards.packed import open_shard, read_batches
 from pyhpc.shards.plan import cached_plan, packing_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from pyhpc.shards.commit import Candidate, Manifest
     from pyhpc.shards.output import Output
     from pyhpc.shards.packed import PackedBatch, Shard
+    from pyhpc.shards.plan import Plan
     from pyhpc.shards.task import Task
 
 
@@ -56,88 +58,154 @@ class ShardDone:
 def shard_done(output: Output, index: int) -> ShardDone | None:
     """Say how a shard ended; None where it is not done."""
     manifest = read_manifest(output, cached_plan(output), index)
-    if manifest is None:
-        return None
-    return ShardDone(
-        index, manifest["records"], manifest["outcomes"], manifest["reasons"], was_run=False
-    )
+    return None if manifest is None else _describe(manifest, was_run=False)
 
 
-def run_shard(
+def _describe(manifest: Manifest, *, was_run: bool) -> ShardDone:
+    index, records = manifest["shard"], manifest["records"]
+    return ShardDone(index, records, manifest["outcomes"], manifest["reasons"], was_run)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An attempt at a shard that is to be made.
+
+    Attributes
+    ----------
+    index : int
+        The shard.
+    attempt : str
+        Name of the attempt. Where another process has made an attempt of this name, the shard is
+        left to it.
+    isolated : bool
+        Whether its records are run in processes of their own, to find the one that kills its own.
+    """
+
+    index: int
+    attempt: str
+    isolated: bool = False
+
+
+def run_shards(
     output: Output,
-    index: int,
+    trials: Sequence[Trial],
     task: Task,
     *,
-    attempt: str,
     threads: int = 1,
     packing: Path | None = None,
     expendable: bool = False,
-    isolated: bool = False,
     on_batch: Callable[[dict[str, int]], None] = lambda outcomes: None,
-) -> ShardDone:
-    """Run a shard, unless it is done.
+) -> list[ShardDone | None]:
+    """Run shards one after another, those that are done left out, and commit them together.
 
     Parameters
     ----------
     output : Output
         Output folder, with its plan.
-    index : int
-        The shard.
+    trials : sequence of Trial
+        The shards. What is made of all is held in memory until the commit.
     task : Task
         The task of the plan.
-    attempt : str
-        Name of this attempt, from :func:`pyhpc.shards.files.new_attempt`.
     threads : int
         Threads of the kernels.
     packing : Path, optional
         Folder of the shard files, if not where the plan says.
     expendable : bool
         Whether this process may end itself when a batch hangs.
-    isolated : bool
-        Run the records in a process of their own, to find the one that kills it.
     on_batch : callable
         Called after each batch with its records by outcome.
+
+    Returns
+    -------
+    list of ShardDone or None
+        How each ended; None where another process is at it.
 
     Raises
     ------
     PyhpcError
-        If the shard file or the task is not the planned one, or the output cannot be written.
+        If a shard file or the task is not the planned one, or the output cannot be written.
     """
     plan = cached_plan(output)
     plan.check_task(task)
-    done = shard_done(output, index)
-    if done is not None:
-        return done
+    folder = packing or packing_folder(output, plan)
+    treatment = _Treatment(output, plan, folder, task, threads, on_batch)
+    ended: dict[int, ShardDone | None] = {}
+    treated: list[_Treated] = []
     with ExitStack() as stack:
-        log = stack.enter_context(AttemptLog(output, index, attempt, expendable=expendable))
-        run: Callable[..., BatchResult] = partial(run_batch, task, threads=threads)
-        if isolated:
-            run = stack.enter_context(Isolation(task, plan.guard, threads=threads))
+        for trial in trials:
+            ended[trial.index] = shard_done(output, trial.index)
+            if ended[trial.index] is not None:
+                continue
+            log = AttemptLog(output, trial.index, trial.attempt, expendable=expendable)
+            try:
+                stack.enter_context(log)
+            except AttemptTakenError:
+                continue
+            treated.append(treatment.treat(trial, log))
+        started = time.perf_counter()
+        manifests = commit(output, plan, [one.candidate for one in treated])
+        spent = (time.perf_counter() - started) / max(len(treated), 1)
+        for one, manifest in zip(treated, manifests, strict=True):
+            ended[manifest["shard"]] = _describe(manifest, was_run=True)
+            one.seconds["shard.commit"] += spent
+            one.log.end(manifest["records"], one.wall_seconds + spent, one.seconds)
+    return [ended[trial.index] for trial in trials]
+
+
+@dataclass(frozen=True, slots=True)
+class _Treated:
+    """A shard that is ready for its commit, and what it took so far, in all and by stage."""
+
+    log: AttemptLog
+    candidate: Candidate
+    wall_seconds: float
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Treatment:
+    """How shards are treated: what :func:`run_shards` was given, and the plan."""
+
+    output: Output
+    plan: Plan
+    folder: Path
+    task: Task
+    threads: int
+    on_batch: Callable[[dict[str, int]], None]
+
+    def treat(self, trial: Trial, log: AttemptLog) -> _Treated:
+        """Run a shard up to its commit."""
+        started = time.perf_counter()
         results: list[BatchResult] = []
         identities: list[pa.Table] = []
-        overhead = {"shard.read": 0.0, "shard.commit": 0.0}
+        overhead = {"shard.read": 0.0}
         treated = 0
-        folder = packing or packing_folder(output, plan)
-        for batch in _timed(_read(folder, plan.shards[index]), overhead, "shard.read"):
-            if not isolated:
-                log.set_deadline(plan.guard.record_seconds)
-            results.append(run(batch.records))
-            identities.append(batch.identity)
-            treated += len(batch.records)
-            log.treated(treated)
-            on_batch(dict(Counter(map(str, results[-1].outcomes))))
-        log.lift_deadline()
-        started = time.perf_counter()
+        with ExitStack() as stack:
+            run: Callable[..., BatchResult] = partial(run_batch, self.task, threads=self.threads)
+            if trial.isolated:
+                isolation = Isolation(self.task, self.plan.guard, threads=self.threads)
+                run = stack.enter_context(isolation)
+            stack.enter_context(log.treating())
+            batches = _read(self.folder, self.plan.shards[trial.index])
+            for batch in _timed(batches, overhead, "shard.read"):
+                if not trial.isolated:
+                    log.set_deadline(self.plan.guard.record_seconds)
+                results.append(run(batch.records))
+                identities.append(batch.identity)
+                treated += len(batch.records)
+                log.treated(treated)
+                self.on_batch(dict(Counter(map(str, results[-1].outcomes))))
+        begun = time.perf_counter()
         result = BatchResult.join(results)
         explain_gaps(result)
         identity = pa.concat_tables(identities)
-        ledger = build_ledger(identity, result.outcomes, result.reasons, index, 0)
-        manifest = commit(output, plan, index, result.table, ledger, attempt)
-        overhead["shard.commit"] = time.perf_counter() - started
-        log.end(manifest["records"], result.seconds | overhead)
-    return ShardDone(
-        index, manifest["records"], manifest["outcomes"], manifest["reasons"], was_run=True
-    )
+        ledger = build_ledger(identity, result.outcomes, result.reasons, trial.index, 0)
+        candidate = encode_shard(
+            *(self.output, self.plan, trial.index, result.table, ledger, trial.attempt)
+        )
+        ended = time.perf_counter()
+        overhead["shard.commit"] = ended - begun
+        return _Treated(log, candidate, ended - started, result.seconds | overhead)
 
 
 def _read(folder: Path, shard: Shard) -> Iterator[PackedBatch]:

@@ -1,0 +1,170 @@
+"""Shards that are committed together, broken off between any two steps."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pyhpc.shards import Trial, files, run_shards, verify
+from tests.fake_task import plain_records
+from tests.shard_jobs import make_job, result_tree, run_inline
+
+SHARDS = 3
+
+
+class PowerCut(BaseException):
+    """The process is gone, and takes nothing back."""
+
+
+class Disk:
+    """Counts the steps that change the result folders, and breaks off before one of them.
+
+    Parameters
+    ----------
+    output : Output
+        Output folder.
+    last : int, optional
+        Number of steps that are made.
+
+    Attributes
+    ----------
+    steps : int
+        Steps that were made.
+    """
+
+    def __init__(self, output, last=None):
+        self._folders = (output.parts, output.ledger, output.manifests)
+        self._last = last
+        self._contents = {}
+        self._names = {folder: {} for folder in self._folders}
+        self.steps = 0
+        self.left = None
+
+    def patch(self, monkeypatch):
+        """Watch the calls by which files come to be."""
+        monkeypatch.setattr(files, "THREADS", 1)
+        for module, name in (
+            (files, "FileIO"),
+            (files, "write"),
+            (os, "fsync"),
+            (os, "link"),
+            (Path, "replace"),
+            (Path, "unlink"),
+        ):
+            monkeypatch.setattr(module, name, self._step(getattr(module, name), name))
+
+    def _step(self, call, name):
+        def step(*arguments, **options):
+            if self.steps == self._last:
+                self.left = self.left or {
+                    "killed": self._now(),
+                    "names lost": self._synced(self._names),
+                    "names kept": self._synced({f: self._entries(f) for f in self._folders}),
+                }
+                raise PowerCut
+            self.steps += 1
+            result = call(*arguments, **options)
+            if name == "fsync":
+                self._note(Path(f"/proc/self/fd/{arguments[0]}").readlink())
+            return result
+
+        return step
+
+    def _note(self, path):
+        if path.is_dir():
+            self._names[path] = self._entries(path)
+        else:
+            self._contents[path.stat().st_ino] = path.read_bytes()
+
+    def _entries(self, folder):
+        return {path.name: path.stat().st_ino for path in folder.iterdir()}
+
+    def _now(self):
+        return {path: path.read_bytes() for f in self._folders for path in f.iterdir()}
+
+    def _synced(self, names):
+        """Files by these names, with as much of them as was put on the disk."""
+        return {
+            folder / name: self._contents.get(inode, b"")
+            for folder, entries in names.items()
+            for name, inode in entries.items()
+        }
+
+    def restore(self, left):
+        """Make the folders what they are after the fault."""
+        for path in self._now():
+            path.unlink()
+        for path, data in left.items():
+            path.write_bytes(data)
+
+
+def commit_together(job):
+    trials = [Trial(index, "a") for index in range(SHARDS)]
+    return run_shards(job.output, trials, job.task)
+
+
+@pytest.mark.parametrize("fault", ["killed", "names lost", "names kept"])
+def test_what_is_seen_after_a_fault_is_whole(tmp_path, monkeypatch, fault):
+    """Killed, only the process is gone; without power, whatever was not put on the disk."""
+    job = make_job(tmp_path / "whole", plain_records(60))
+    disk = Disk(job.output)
+    with monkeypatch.context() as patch:
+        disk.patch(patch)
+        commit_together(job)
+    committed = []
+    expected = run_inline(job)
+    # Three files of each shard are made, filled, synced, named; two folders and one are synced.
+    assert disk.steps == SHARDS * 3 * 5 + 3
+    for last in range(disk.steps):
+        job = make_job(tmp_path / str(last), plain_records(60))
+        broken = Disk(job.output, last)
+        with monkeypatch.context() as patch:
+            broken.patch(patch)
+            with pytest.raises(PowerCut):
+                commit_together(job)
+        broken.restore(broken.left[fault])
+        suspects = {path for problem in verify(job.output) for path in problem.suspects}
+        assert not [path for path in suspects if path.parent == job.output.manifests]
+        committed.append(SHARDS - len(list(job.pending())))
+        assert run_inline(job) == expected
+    assert committed == sorted(committed)
+    assert committed[0] == 0
+    assert committed[-1] == SHARDS
+    if fault != "names lost":
+        assert set(committed) == set(range(SHARDS + 1))
+
+
+def test_commit_together_makes_the_files_of_each_alone(tmp_path):
+    together, alone = (make_job(tmp_path / name, plain_records(60)) for name in ("a", "b"))
+    done = commit_together(together)
+    assert [one.was_run for one in done] == [True] * SHARDS
+    assert run_inline(together) == run_inline(alone)
+    assert result_tree(together.output) == result_tree(alone.output)
+
+
+def test_of_shards_that_are_committed_together_each_can_be_overtaken(tmp_path, monkeypatch):
+    job = make_job(tmp_path, plain_records(60))
+    plain = files.publish
+
+    def overtaken(staged):
+        monkeypatch.setattr("pyhpc.shards.commit.publish", plain)
+        run_shards(job.output, [Trial(1, "winner")], job.task)
+        plain(staged)
+
+    monkeypatch.setattr("pyhpc.shards.commit.publish", overtaken)
+    assert [one.records for one in commit_together(job)] == [20] * SHARDS
+    assert run_inline(job)["records"] == 60
+    assert verify(job.output) == []
+
+
+def test_shards_that_are_done_or_taken_are_left_out(tmp_path):
+    job = make_job(tmp_path, plain_records(60))
+    run_shards(job.output, [Trial(0, "a")], job.task)
+    job.output.attempt(2, "a").touch()
+    done, run, taken = commit_together(job)
+    assert not done.was_run
+    assert run.was_run
+    assert taken is None
+    assert list(job.pending()) == [2]
