@@ -94,7 +94,9 @@ class Feature:
             "meaning": self.meaning,
             "source": self.source,
         }
-        return pa.field(self.name, self.dtype, metadata=metadata)
+        # What is missing among floating-point numbers is NaN.
+        nullable = not pa.types.is_floating(self.dtype)
+        return pa.field(self.name, self.dtype, nullable, metadata)
 
 
 def _composition(symbol: str, ion: str) -> list[Feature]:

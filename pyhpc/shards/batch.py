@@ -46,6 +46,8 @@ class BatchResult:
     @classmethod
     def join(cls, results: Sequence[BatchResult]) -> BatchResult:
         """Put batches, of which there is at least one, after one another."""
+        if len(results) == 1:
+            return results[0]
         seconds: dict[str, float] = {}
         for result in results:
             for stage, spent in result.seconds.items():

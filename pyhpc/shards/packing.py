@@ -50,7 +50,7 @@ class ShardSize:
     records: int = 2000
     seconds: float = 120.0
     text_bytes: int = 64 * 2**20
-    batch_records: int = 256
+    batch_records: int = 2000
     batch_seconds: float = 10.0
     batch_bytes: int = 8 * 2**20
 
