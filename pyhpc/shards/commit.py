@@ -116,9 +116,9 @@ def encode_shard(
         sha256 = digest(data)
         path = kind(index, sha256)
         entries.append(_entry(path, len(data), sha256, table.num_rows))
-        files.append(NewFile(path, data, attempt))
+        files.append(NewFile.of(path, data, attempt))
     manifest = build_manifest(plan, index, entries[0], entries[1], ledger)
-    marker = NewFile(output.manifest(index), to_json(manifest), attempt)
+    marker = NewFile.of(output.manifest(index), to_json(manifest), attempt)
     return Candidate(index, files, manifest, marker)
 
 

@@ -16,7 +16,7 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from io import FileIO
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pyhpc.errors import PyhpcError
 
@@ -98,18 +98,18 @@ class NewFile(NamedTuple):
         Its name.
     data : bytes-like
         Its content.
-    attempt : str
-        The attempt that makes it.
+    temporary : Path
+        Its name until then.
     """
 
     target: Path
     data: bytes | memoryview
-    attempt: str
+    temporary: Path
 
-    @property
-    def temporary(self) -> Path:
-        """Name until then, hidden from those who read ``*.parquet``."""
-        return self.target.with_name(f".{self.target.name}.{self.attempt}.tmp")
+    @classmethod
+    def of(cls, target: Path, data: bytes | memoryview, attempt: str) -> Self:
+        """Name it after the attempt that makes it, hidden from those who read ``*.parquet``."""
+        return cls(target, data, target.with_name(f".{target.name}.{attempt}.tmp"))
 
 
 def sync_folder(folder: Path) -> None:
@@ -195,13 +195,12 @@ def publish_first(files: Sequence[NewFile]) -> list[bool]:
 
 
 def _link(file: NewFile) -> bool:
-    temporary = file.temporary
     with storage_errors(file.target):
         try:
-            os.link(temporary, file.target)
+            os.link(file.temporary, file.target)
         except FileExistsError:
             # NFS may repeat a request whose answer was lost, and then refuse the repetition.
-            return temporary.samefile(file.target)
+            return file.temporary.samefile(file.target)
     return True
 
 
@@ -211,7 +210,7 @@ def _sync_folders(files: Sequence[NewFile]) -> None:
 
 def replace(target: Path, data: bytes | memoryview, attempt: str) -> None:
     """Write a file, in place of one that is there."""
-    file = NewFile(target, data, attempt)
+    file = NewFile.of(target, data, attempt)
     with staged([file]):
         publish([file])
 
@@ -224,7 +223,7 @@ def create(target: Path, data: bytes, attempt: str) -> bool:
     bool
         Whether this call made the file.
     """
-    file = NewFile(target, data, attempt)
+    file = NewFile.of(target, data, attempt)
     with staged([file]):
         return publish_first([file])[0]
 

@@ -101,12 +101,14 @@ def count(ledger: pa.Table) -> dict[str, Any]:
     reasons: dict[str, dict[str, int]] = {str(outcome): {} for outcome in Outcome}
     column = ledger["reasons"].combine_chunks()
     said = column.flatten()
+    if not len(said):
+        return {"outcomes": count_outcomes(ledger), "reasons": reasons}
     outcomes, codes = (said.field(name).dictionary_encode() for name in ("outcome", "code"))
     names = list(product(outcomes.dictionary.to_pylist(), codes.dictionary.to_pylist()))
     kinds = values(outcomes.indices) * len(codes.dictionary) + values(codes.indices)
     # A record counts once however often it has a reason.
     each = np.unique(values(pc.list_parent_indices(column)) * len(names) + kinds)
-    for kind, number in enumerate(np.bincount(each % max(len(names), 1), minlength=len(names))):
+    for kind, number in enumerate(np.bincount(each % len(names))):
         if number:
             outcome, code = names[kind]
             reasons[outcome][code] = int(number)
