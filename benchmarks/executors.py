@@ -186,10 +186,10 @@ def _write(path: Path, data: bytes) -> None:
 def _core_time(root: Path, *, shards: int, per_shard: int) -> float:
     """Milliseconds of core time of a shard, start to commit."""
     job = _job(root, shards, per_shard)
-    run_shards(job.output, [Trial(0, "first")], job.task)
+    run_shards(job.output, job.plan, [Trial(0, "first")], job.task)
     started = time.process_time()
     for index in range(1, shards):
-        run_shards(job.output, [Trial(index, "next")], job.task)
+        run_shards(job.output, job.plan, [Trial(index, "next")], job.task)
     return 1e3 * (time.process_time() - started) / (shards - 1)
 
 

@@ -34,7 +34,7 @@ def make_job(root, records, *, task=None, guard=None, **packing):
 
 def run_one(job, index, attempt="a", **trial):
     """Run one shard here."""
-    (done,) = run_shards(job.output, [Trial(index, attempt, **trial)], job.task)
+    (done,) = run_shards(job.output, job.plan, [Trial(index, attempt, **trial)], job.task)
     return done
 
 

@@ -55,7 +55,7 @@ def test_late_duplicate_hurts_nothing(job, monkeypatch, equal, after_finish):
     plain = commit_module.encode_table
 
     def overtaken(table):
-        if shard_done(job.output, 0) is None:
+        if shard_done(job.output, job.plan, 0) is None:
             monkeypatch.setattr(commit_module, "encode_table", plain)
             run_one(job, 0, "winner")
             if after_finish:
@@ -66,7 +66,7 @@ def test_late_duplicate_hurts_nothing(job, monkeypatch, equal, after_finish):
 
     monkeypatch.setattr(commit_module, "encode_table", overtaken)
     done = run_one(job, 0, "zombie")
-    assert done.outcomes == shard_done(job.output, 0).outcomes
+    assert done.outcomes == shard_done(job.output, job.plan, 0).outcomes
     assert len(list(job.output.parts.glob("part-00000-*"))) == 1
     run_inline(job)
     assert verify(job.output) == []
@@ -123,7 +123,7 @@ def test_storage_errors_say_what_to_do(job, monkeypatch, number, remedy):
     with pytest.raises(PyhpcError, match=remedy):
         run_one(job, 0)
     monkeypatch.undo()
-    assert shard_done(job.output, 0) is None
+    assert shard_done(job.output, job.plan, 0) is None
     assert not any(job.output.parts.iterdir())
 
 

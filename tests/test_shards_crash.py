@@ -102,7 +102,7 @@ class Disk:
 
 def commit_together(job):
     trials = [Trial(index, "a") for index in range(SHARDS)]
-    return run_shards(job.output, trials, job.task)
+    return run_shards(job.output, job.plan, trials, job.task)
 
 
 @pytest.mark.parametrize("fault", ["killed", "names lost", "names kept"])
@@ -150,7 +150,7 @@ def test_of_shards_that_are_committed_together_each_can_be_overtaken(tmp_path, m
 
     def overtaken(staged):
         monkeypatch.setattr("pyhpc.shards.commit.publish", plain)
-        run_shards(job.output, [Trial(1, "winner")], job.task)
+        run_shards(job.output, job.plan, [Trial(1, "winner")], job.task)
         plain(staged)
 
     monkeypatch.setattr("pyhpc.shards.commit.publish", overtaken)
@@ -161,7 +161,7 @@ def test_of_shards_that_are_committed_together_each_can_be_overtaken(tmp_path, m
 
 def test_shards_that_are_done_or_taken_are_left_out(tmp_path):
     job = make_job(tmp_path, plain_records(60))
-    run_shards(job.output, [Trial(0, "a")], job.task)
+    run_shards(job.output, job.plan, [Trial(0, "a")], job.task)
     job.output.attempt(2, "a").touch()
     done, run, taken = commit_together(job)
     assert not done.was_run

@@ -156,7 +156,7 @@ def test_workers_do_not_import_pandas(tmp_path):
         "    Plan.make(Output(root / 'o'), packing, task, Guard()).create(Output(root / 'o'))\n"
         "else:\n"
         "    output = Output(Path(sys.argv[1]) / 'o')\n"
-        "    (done,) = run_shards(output, [Trial(0, 'a')], FeaturizeTask())\n"
+        "    (done,) = run_shards(output, Plan.load(output), [Trial(0, 'a')], FeaturizeTask())\n"
         "    assert done.outcomes['ok'] == 1, done\n"
         "    sys.exit('pandas' in sys.modules)\n"
     )

@@ -30,7 +30,7 @@ def status_command(out: Path) -> None:
     """Say how far the run in OUT is, from whatever machine sees its files."""
     output = Output(out)
     plan = Plan.load(output)
-    shards = [shard_done(output, index) for index in range(len(plan.shards))]
+    shards = [shard_done(output, plan, index) for index in range(len(plan.shards))]
     done = [shard for shard in shards if shard is not None]
     counts = Counts()
     for shard in done:

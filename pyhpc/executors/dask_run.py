@@ -16,6 +16,7 @@ from pyhpc.errors import PyhpcError
 from pyhpc.executors.run import Tally
 from pyhpc.shards.attempts import last_words
 from pyhpc.shards.files import new_attempt
+from pyhpc.shards.plan import cached_plan
 from pyhpc.shards.run import Trial, run_shards
 
 if TYPE_CHECKING:
@@ -321,7 +322,11 @@ def _run_on_worker(
 ) -> _Answer:
     tell = _Reporter(bundle[0].attempt)
     answer = run_shards(
-        output, bundle, task, threads=threads, packing=packing, expendable=True, on_batch=tell
+        *(output, cached_plan(output), bundle, task),
+        threads=threads,
+        packing=packing,
+        expendable=True,
+        on_batch=tell,
     )
     _spare_collector()
     return answer

@@ -77,6 +77,7 @@ class InlineRun:
             try:
                 (done,) = run_shards(
                     self._job.output,
+                    self._job.plan,
                     [trial],
                     self._job.task,
                     threads=self._threads,

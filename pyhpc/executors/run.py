@@ -146,7 +146,7 @@ class Tally:
             yield from self._job.share
             return
         for index in range(len(self._job.plan.shards)):
-            done = shard_done(self._job.output, index)
+            done = shard_done(self._job.output, self._job.plan, index)
             if done is None:
                 yield Trial(index, new_attempt())
             else:
@@ -155,7 +155,7 @@ class Tally:
 
     def look(self, index: int) -> bool:
         """Say whether a shard has been done, by whomever, and count it if so."""
-        done = shard_done(self._job.output, index)
+        done = shard_done(self._job.output, self._job.plan, index)
         if done is not None:
             self._add(done)
         return done is not None

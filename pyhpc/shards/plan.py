@@ -197,7 +197,7 @@ def _identify(task: Task) -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def cached_plan(output: Output) -> Plan:
-    """Plan of an output folder, read once per process: plans never change."""
+    """Plan of an output folder, read once per worker: plans never change."""
     return Plan.load(output)
 
 

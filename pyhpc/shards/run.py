@@ -17,7 +17,7 @@ from pyhpc.shards.commit import commit, encode_shard, read_manifest
 from pyhpc.shards.isolate import Isolation
 from pyhpc.shards.ledger import build_ledger
 from pyhpc.shards.packed import open_shard, read_batches
-from pyhpc.shards.plan import cached_plan, packing_folder
+from pyhpc.shards.plan import packing_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -55,9 +55,9 @@ class ShardDone:
     was_run: bool
 
 
-def shard_done(output: Output, index: int) -> ShardDone | None:
+def shard_done(output: Output, plan: Plan, index: int) -> ShardDone | None:
     """Say how a shard ended; None where it is not done."""
-    manifest = read_manifest(output, cached_plan(output), index)
+    manifest = read_manifest(output, plan, index)
     return None if manifest is None else _describe(manifest, was_run=False)
 
 
@@ -88,6 +88,7 @@ class Trial:
 
 def run_shards(
     output: Output,
+    plan: Plan,
     trials: Sequence[Trial],
     task: Task,
     *,
@@ -101,7 +102,9 @@ def run_shards(
     Parameters
     ----------
     output : Output
-        Output folder, with its plan.
+        Output folder.
+    plan : Plan
+        Its plan.
     trials : sequence of Trial
         The shards. What is made of all is held in memory until the commit.
     task : Task
@@ -125,7 +128,6 @@ def run_shards(
     PyhpcError
         If a shard file or the task is not the planned one, or the output cannot be written.
     """
-    plan = cached_plan(output)
     plan.check_task(task)
     folder = packing or packing_folder(output, plan)
     treatment = _Treatment(output, plan, folder, task, threads, on_batch)
@@ -133,7 +135,7 @@ def run_shards(
     treated: list[_Treated] = []
     with ExitStack() as stack:
         for trial in trials:
-            ended[trial.index] = shard_done(output, trial.index)
+            ended[trial.index] = shard_done(output, plan, trial.index)
             if ended[trial.index] is not None:
                 continue
             log = AttemptLog(output, trial.index, trial.attempt, expendable=expendable)
