@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from benchmarks.coverage import Count
 from pyhpc.executors import Job, LocalExecutor
-from pyhpc.executors.dask_run import DaskRun
+from pyhpc.executors.dask_run import BUNDLE_SHARDS, DaskRun
 from pyhpc.records import Record
 from pyhpc.shards import (
     Guard,
@@ -41,7 +41,7 @@ from pyhpc.shards import (
     pack,
     run_shards,
 )
-from pyhpc.shards.files import sync_folder
+from pyhpc.shards.files import NewFile, publish, publish_first, staged
 from pyhpc.shards.packed import Shard, ShardTable
 
 if TYPE_CHECKING:
@@ -90,24 +90,27 @@ def run(effort: Effort) -> Iterator[Count]:
     for where, folder in list(places.items())[: 1 if effort.quick else None]:
         if folder and not Path(folder).is_dir():
             continue
+        # Nothing is removed before all is measured: ext4 passes over the inodes of files that were
+        # removed in the last minutes, one by one, whenever it makes a new one.
         with tempfile.TemporaryDirectory(dir=folder) as root:
-            rate, driver = _rate(Path(root), shards=40 if effort.quick else 4000)
-            yield Count(f"shards/s of 1 record, {CORES} workers, {where}", rate)
-            yield Count(f"ms of core time of the driver per shard, {where}", driver)
-        with tempfile.TemporaryDirectory(dir=folder) as root:
-            rate = _bare_rate(Path(root), shards=20 if effort.quick else 1000)
-            yield Count(f"shards/s of the bare file system, {CORES} processes, {where}", rate)
-        with tempfile.TemporaryDirectory(dir=folder) as root:
-            spent = _core_time(Path(root), shards=10 if effort.quick else 1000, per_shard=1)
-            yield Count(f"ms of core time of a worker per shard of 1 record, {where}", spent)
-        with tempfile.TemporaryDirectory(dir=folder) as root:
-            per_shard = 20 if effort.quick else 2000
-            spent = _core_time(Path(root), shards=2 if effort.quick else 10, per_shard=per_shard)
-            yield Count(
-                f"ms of core time beside the task of a shard of {per_shard}, {where}", spent
-            )
+            yield from _on(Path(root), where, quick=effort.quick)
     for shards in SIMULATED[: 1 if effort.quick else None]:
         yield from _simulated(shards)
+
+
+def _on(root: Path, where: str, *, quick: bool) -> Iterator[Count]:
+    """Measure on one file system."""
+    bare = f"shards/s of the bare file system, {CORES} processes, {where}"
+    yield Count(f"{bare}, before", _bare_rate(root / "before", shards=20 if quick else 1000))
+    rate, driver = _rate(root / "run", shards=40 if quick else 4000)
+    yield Count(f"shards/s of 1 record, {CORES} workers, {where}", rate)
+    yield Count(f"ms of core time of the driver per shard, {where}", driver)
+    yield Count(f"{bare}, after", _bare_rate(root / "after", shards=20 if quick else 1000))
+    spent = _core_time(root / "small", shards=10 if quick else 1000, per_shard=1)
+    yield Count(f"ms of core time of a worker per shard of 1 record, {where}", spent)
+    per_shard = 20 if quick else 2000
+    spent = _core_time(root / "large", shards=2 if quick else 10, per_shard=per_shard)
+    yield Count(f"ms of core time beside the task of a shard of {per_shard}, {where}", spent)
 
 
 def _job(root: Path, shards: int, per_shard: int) -> Job:
@@ -149,9 +152,9 @@ def _rate(root: Path, *, shards: int) -> tuple[float, float]:
 
 
 def _bare_rate(root: Path, *, shards: int) -> float:
-    """Shards per second of processes that only make the system calls of a commit."""
+    """Shards per second of processes that only make the system calls of commits."""
     for kind in _KINDS:
-        (root / kind).mkdir()
+        (root / kind).mkdir(parents=True)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(CORES, context) as pool:
         list(pool.map(partial(_commit_bare, root, 0), range(CORES)))
@@ -163,33 +166,29 @@ def _bare_rate(root: Path, *, shards: int) -> float:
 _KINDS = {"parts": b"x" * 3000, "ledger": b"x" * 4000, "manifests": b"x" * 700}
 
 
-def _commit_bare(root: Path, shards: int, first: int) -> None:
-    """Make the files of every ``CORES``-th shard."""
-    for index in range(first, shards, CORES):
-        for kind, data in _KINDS.items():
-            _write(root / kind / f".{index}.tmp", data)
-        for kind in ("parts", "ledger"):
-            (root / kind / f".{index}.tmp").replace(root / kind / f"{index}")
-            sync_folder(root / kind)
-        temporary = root / "manifests" / f".{index}.tmp"
-        (root / "manifests" / f"{index}").hardlink_to(temporary)
-        sync_folder(root / "manifests")
-        temporary.unlink()
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("xb", buffering=0) as file:
-        file.write(data)
-        os.fsync(file.fileno())
+def _commit_bare(root: Path, shards: int, process: int) -> None:
+    """Make the files of this process's share of the shards, in bundles."""
+    share = range(process, shards, CORES)
+    for start in range(0, len(share), BUNDLE_SHARDS):
+        bundle = share[start : start + BUNDLE_SHARDS]
+        parts, ledgers, manifests = (
+            [NewFile.of(root / kind / f"{index}", data, "bare") for index in bundle]
+            for kind, data in _KINDS.items()
+        )
+        with staged([*parts, *ledgers, *manifests]):
+            publish([*parts, *ledgers])
+            publish_first(manifests)
 
 
 def _core_time(root: Path, *, shards: int, per_shard: int) -> float:
-    """Milliseconds of core time of a shard, start to commit."""
+    """Milliseconds of core time of a shard, start to commit, in bundles as small shards come."""
     job = _job(root, shards, per_shard)
-    run_shards(job.output, job.plan, [Trial(0, "first")], job.task)
+    bundle = BUNDLE_SHARDS if per_shard == 1 else 1
+    trials = [Trial(index, "only") for index in range(shards)]
+    run_shards(job.output, job.plan, trials[:1], job.task)
     started = time.process_time()
-    for index in range(1, shards):
-        run_shards(job.output, job.plan, [Trial(index, "next")], job.task)
+    for first in range(1, shards, bundle):
+        run_shards(job.output, job.plan, trials[first : first + bundle], job.task)
     return 1e3 * (time.process_time() - started) / (shards - 1)
 
 

@@ -16,6 +16,7 @@ from benchmarks import (
     neighbors,
     parity,
     reading,
+    runs,
     symmetry,
     threads,
     valence,
@@ -25,6 +26,7 @@ from benchmarks import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from benchmarks.coverage import Count
     from benchmarks.harness import Effort
     from benchmarks.limits import Limit
     from benchmarks.results import AnyRow
@@ -33,6 +35,11 @@ if TYPE_CHECKING:
 def _limits(effort: Effort) -> Iterator[Limit]:
     yield from limits.run(effort)
     yield from ewald_limit.run(effort)
+
+
+def _executors(effort: Effort) -> Iterator[Count]:
+    yield from executors.run(effort)
+    yield from runs.run(effort)
 
 
 PARTS: dict[str, Callable[[Effort], Iterable[AnyRow]]] = {
@@ -50,5 +57,5 @@ PARTS: dict[str, Callable[[Effort], Iterable[AnyRow]]] = {
     "memory": memory.run,
     "parity": parity.run,
     "coverage": coverage.run,
-    "executors": executors.run,
+    "executors": _executors,
 }
