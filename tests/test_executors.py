@@ -18,6 +18,7 @@ from distributed.comm import connect
 from pyhpc.errors import PyhpcError
 from pyhpc.executors import InlineExecutor, LocalExecutor
 from pyhpc.executors.dask_run import DaskRun
+from pyhpc.executors.dask_settings import ENVIRONMENT
 from pyhpc.shards import Guard, finish, verify
 from pyhpc.shards.isolate import Isolation
 from tests.fake_task import FakeTask, plain_records, record
@@ -269,6 +270,12 @@ def test_attempt_logs_are_json_but_for_last_words(tmp_path):
     assert [batch["treated"] for batch in batches] == [8, 16, 20]
     assert last["records"] == 20
     assert last["seconds"].keys() == {"measure", "task.other", "shard.read", "shard.commit"}
+
+
+def test_workers_keep_their_memory():
+    with LocalExecutor(1)._cluster(1) as client:
+        (found,) = client.run(lambda: dict(os.environ)).values()
+    assert found.items() >= ENVIRONMENT.items()
 
 
 def test_workers_refuse_whoever_lacks_the_key_of_the_run():

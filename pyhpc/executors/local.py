@@ -16,7 +16,7 @@ from distributed.system import MEMORY_LIMIT
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors.dask_run import DaskRun
-from pyhpc.executors.dask_settings import SETTINGS, silence_dask
+from pyhpc.executors.dask_settings import ENVIRONMENT, SETTINGS, silence_dask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,10 @@ class LocalExecutor:
     @contextlib.contextmanager
     def _cluster(self, workers: int) -> Iterator[Client]:
         silence_dask()
-        with dask.config.set(SETTINGS), contextlib.ExitStack() as stack:
+        environment = {
+            f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in ENVIRONMENT.items()
+        }
+        with dask.config.set(SETTINGS | environment), contextlib.ExitStack() as stack:
             stack.enter_context(cluster := self._start(workers))
             yield stack.enter_context(Client(cluster))
 

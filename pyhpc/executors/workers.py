@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from pyhpc.errors import PyhpcError
-from pyhpc.executors.dask_settings import SETTINGS
+from pyhpc.executors.dask_settings import ENVIRONMENT, SETTINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,8 +56,8 @@ def worker_arguments(name: str, keys: dict[str, Path]) -> list[str]:
 
 
 def worker_settings() -> list[str]:
-    """Lines of shell that give workers the settings of Dask."""
-    lines = []
+    """Lines of shell that give workers the settings of Dask, and their environment."""
+    lines = [f"export {name}={value}" for name, value in ENVIRONMENT.items()]
     for key, value in SETTINGS.items():
         name = "DASK_" + key.replace(".", "__").replace("-", "_").upper()
         lines.append(f"export {name}={shlex.quote(str(value))}")
