@@ -206,7 +206,9 @@ def test_node_goes_down(job, gate, undisturbed, slurm):
     run_slurm(job, during=go_down)
     assert result_tree(job.output) == undisturbed
     assert restarts == ["1"]
-    assert begun(job.output) <= SHARDS + 1
+    # What lives on of the old worker may finish the shard at the gate, which is begun once then.
+    once = dict.fromkeys(range(SHARDS), 1)
+    assert attempts_by_shard(job.output) in (once, once | {AT: 2})
     assert len(submitted(job.output)) == 1
 
 
@@ -328,7 +330,9 @@ def test_two_drivers(tmp_path, gate, start, on_slurm):
         ends_well(process)
     assert verify(output) == []
     # Each may be at a shard while the other is, but what is committed is not begun again.
-    assert begun(output) <= 2 * SHARDS
+    attempts = attempts_by_shard(output)
+    assert set(attempts) == set(range(SHARDS))
+    assert (attempts[AT], max(attempts.values())) == (2, 2)
     assert result_tree(output) == run_again(tmp_path, start)
 
 
