@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyhpc.shards import Trial, files, run_shards, verify
+from pyhpc.shards import Trial, files, run, run_shards, verify
 from tests.fake_task import plain_records
 from tests.shard_jobs import make_job, result_tree, run_inline
 
@@ -142,6 +142,20 @@ def test_commit_together_makes_the_files_of_each_alone(tmp_path):
     assert [one.was_run for one in done] == [True] * SHARDS
     assert run_inline(together) == run_inline(alone)
     assert result_tree(together.output) == result_tree(alone.output)
+
+
+@pytest.mark.parametrize(("seconds", "sizes"), [(0.0, [1, 1, 1, 0]), (1e6, [3])])
+def test_commits_are_no_further_apart_than_said(tmp_path, monkeypatch, seconds, sizes):
+    plain, found = run.commit, []
+
+    def commit(output, plan, candidates):
+        found.append(len(candidates))
+        return plain(output, plan, candidates)
+
+    monkeypatch.setattr(run, "commit", commit)
+    monkeypatch.setattr(run, "GROUP_SECONDS", seconds)
+    assert all(done.was_run for done in commit_together(make_job(tmp_path, plain_records(60))))
+    assert found == sizes
 
 
 def test_of_shards_that_are_committed_together_each_can_be_overtaken(tmp_path, monkeypatch):

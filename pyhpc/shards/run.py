@@ -66,6 +66,10 @@ def _describe(manifest: Manifest, *, was_run: bool) -> ShardDone:
     return ShardDone(index, records, manifest["outcomes"], manifest["reasons"], was_run)
 
 
+GROUP_SECONDS = 1.0
+"""So long after a commit the shards that were treated since are committed together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """An attempt at a shard that is to be made.
@@ -97,7 +101,7 @@ def run_shards(
     expendable: bool = False,
     on_batch: Callable[[dict[str, int]], None] = lambda outcomes: None,
 ) -> list[ShardDone | None]:
-    """Run shards one after another, those that are done left out, and commit them together.
+    """Run shards one after another, those that are done left out, and commit small ones together.
 
     Parameters
     ----------
@@ -106,7 +110,8 @@ def run_shards(
     plan : Plan
         Its plan.
     trials : sequence of Trial
-        The shards. What is made of all is held in memory until the commit.
+        The shards. What is made of them is held in memory until they are committed, which is
+        every :data:`GROUP_SECONDS` and at the end.
     task : Task
         The task of the plan.
     threads : int
@@ -132,26 +137,37 @@ def run_shards(
     folder = packing or packing_folder(output, plan)
     treatment = _Treatment(output, plan, folder, task, threads, on_batch)
     ended: dict[int, ShardDone | None] = {}
-    treated: list[_Treated] = []
-    with ExitStack() as stack:
+    group: list[_Treated] = []
+    with ExitStack() as logs:
+        committed = time.perf_counter()
         for trial in trials:
             ended[trial.index] = shard_done(output, plan, trial.index)
             if ended[trial.index] is not None:
                 continue
             log = AttemptLog(output, trial.index, trial.attempt, expendable=expendable)
             try:
-                stack.enter_context(log)
+                logs.enter_context(log)
             except AttemptTakenError:
                 continue
-            treated.append(treatment.treat(trial, log))
-        started = time.perf_counter()
-        manifests = commit(output, plan, [one.candidate for one in treated])
-        spent = (time.perf_counter() - started) / max(len(treated), 1)
-        for one, manifest in zip(treated, manifests, strict=True):
-            ended[manifest["shard"]] = _describe(manifest, was_run=True)
-            one.seconds["shard.commit"] += spent
-            one.log.end(manifest["records"], one.wall_seconds + spent, one.seconds)
+            group.append(treatment.treat(trial, log))
+            if time.perf_counter() - committed >= GROUP_SECONDS:
+                ended |= _commit(output, plan, group)
+                group.clear()
+                logs.close()
+                committed = time.perf_counter()
+        ended |= _commit(output, plan, group)
     return [ended[trial.index] for trial in trials]
+
+
+def _commit(output: Output, plan: Plan, group: Sequence[_Treated]) -> dict[int, ShardDone]:
+    """Commit shards together, and give each its share of the time."""
+    started = time.perf_counter()
+    manifests = commit(output, plan, [one.candidate for one in group])
+    spent = (time.perf_counter() - started) / max(len(group), 1)
+    for one, manifest in zip(group, manifests, strict=True):
+        one.seconds["shard.commit"] += spent
+        one.log.end(manifest["records"], one.wall_seconds + spent, one.seconds)
+    return {manifest["shard"]: _describe(manifest, was_run=True) for manifest in manifests}
 
 
 @dataclass(frozen=True, slots=True)
