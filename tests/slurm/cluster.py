@@ -46,12 +46,21 @@ def wait_for(condition, what, *, seconds=SECONDS, every=0.05):
 
 
 def free_ports(count):
-    """Ports of loopback that are free just now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Ports of loopback that are free just now.
+
+    They are none of those that the system gives to whoever connects or asks for any: while a daemon
+    is being restarted, another's connection could take its port, or one that looks for the daemon
+    could meet itself there.
+    """
+    text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    first = int(text.split()[0])
+    ports = set()
+    while len(ports) < count:
+        port = 1024 + secrets.randbelow(first - 1024)
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            ports.add(port)
+    return sorted(ports)
 
 
 class SlurmCluster:
