@@ -32,11 +32,13 @@ SETTINGS = {
 """Settings of Dask."""
 
 ENVIRONMENT = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
 }
 """Variables of worker processes. By Dask's default glibc gives memory back to the system whenever
-64 KiB are free, to get it anew, page by page, for the next batch: a twentieth of the time."""
+64 KiB are free, to get it anew, page by page, for the next batch: a twentieth of the time. An
+allocator of Arrow's own would keep 40 MiB beside it."""
 
 
 def silence_dask() -> None:
