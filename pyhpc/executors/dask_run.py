@@ -203,7 +203,8 @@ class DaskRun:
         """Take back what waits for a worker."""
         self._again.clear()
         self._later.clear()
-        waiting = [f for f, b in self._in_flight.items() if b[0].attempt not in self._started]
+        # What a worker tells takes its time, in which the log of an attempt is there already.
+        waiting = [f for f, b in self._in_flight.items() if not any(map(self._has_begun, b))]
         for future in waiting:
             del self._in_flight[future]
         if waiting:
