@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
+from math import nan
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -80,6 +81,8 @@ def _measure(packing: Packing, folder: Path, workers: int) -> tuple[float, float
     LocalExecutor(workers).submit(job).wait(note)
     ended = time.perf_counter()
     finish(output, job.plan)
-    (first, before), (last, done) = seen[0], seen[-1]
-    steady = (done - before) / (last - first) if done > before else float("nan")
+    steady = nan
+    if len(seen) > 1:
+        (first, before), (last, done) = seen[0], seen[-1]
+        steady = (done - before) / (last - first)
     return packing.records / (ended - started), steady, total_attempts(output).overhead
