@@ -203,9 +203,11 @@ def test_how_the_sum_was_cut(rng):
     )
     waves = ewald_site_energies(batch, 1e-8, alpha=0.4, method="direct")
     assert waves.alphas[0] == 0.4
-    # What is left out beyond is about the accuracy; erfc and the Gaussian end alike.
-    for reach in (0.4 * waves.real_cutoffs[0], waves.reciprocal_cutoffs[0] / 0.8):
-        assert 1e-14 < math.erfc(reach) < 1e-8
+    # The Gaussian about as wide as the window is sqrt(beta / 2) / r_cut, and the transform of the
+    # window falls to about exp(-beta) at the last wave, a little beyond beta / r_cut.
+    beta = 2 * (0.4 * waves.real_cutoffs[0]) ** 2
+    assert 1e-14 < math.exp(-beta) < 1e-8
+    assert 0 < waves.reciprocal_cutoffs[0] * waves.real_cutoffs[0] - beta < 1
     assert np.array_equal(waves.mesh_sizes, np.zeros((2, 3)))
     assert np.all(np.isnan([waves.alphas[1], waves.real_cutoffs[1], waves.reciprocal_cutoffs[1]]))
     mesh = ewald_site_energies(batch, 1e-8, method="mesh")

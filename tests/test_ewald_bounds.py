@@ -184,4 +184,5 @@ def test_bounds_are_what_was_asked_for(rng):
     scale = COULOMB_CONSTANT * mean_square * (n_charged / volumes) ** (1 / 3)
     for accuracy, method in itertools.product((1e-3, 1e-8, 1e-12), ("auto", "mesh")):
         result = ewald_site_energies(batch, accuracy, method=method)
-        assert np.all(result.error_bounds <= (accuracy + 1e-12) * scale)
+        # Rounding errors are bounded relative to the inverse distances of all pairs.
+        assert np.all(result.error_bounds <= (accuracy + 5e-12) * scale)

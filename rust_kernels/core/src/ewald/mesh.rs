@@ -17,11 +17,13 @@ use rayon::prelude::*;
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner, FftPlannerScalar};
 
+use super::parameters::Parameters;
 use super::real::Potential;
 use super::reciprocal::Charges;
+use super::window::{BEYOND, Weights, Window};
 use super::{LANES, Lanes};
 use crate::lattice::{Lattice, Mat3, dot};
-use crate::simd::{self, Level, Work, exp};
+use crate::simd::{self, Level, Work};
 
 /// Order of the B-splines: a charge is spread over so many mesh points in each direction.
 pub(super) const ORDER: usize = 16;
@@ -52,6 +54,52 @@ pub(super) fn aliasing(angle: f64) -> f64 {
     near + 2.0 * power(t / (3.0 - t)) * (3.0 - t) / (ORDER as f64 - 1.0)
 }
 
+/// Steps for which errors are estimated, in equal ratios, and the first and last of them over half
+/// of the shortest wavelength.
+const N_STEPS: usize = 64;
+const STEPS: [f64; 2] = [0.2, 0.999];
+
+/// For each step, an estimate of the error of the potential of a sum of `|q|` of 1, both in units of
+/// the real cutoff.
+pub(super) type StepErrors = [f64; N_STEPS];
+
+/// Largest step in angstrom of a mesh that is expected to bring no more than an error of `most` to
+/// the potential of a sum of `|q|` of 1; none if even a very fine mesh would.
+///
+/// In a large cell, the waves lie so close that their sum is an integral. The waves of a given
+/// component `k` across the planes of the mesh weigh `int_k F(k' r_c) / k' dk'`, each of the three
+/// directions has its own error, and it comes twice, from spreading and interpolating.
+pub(super) fn step(window: &Window, r_cut: f64, most: f64) -> Option<f64> {
+    let errors = window.mesh_errors.get_or_init(|| step_errors(window));
+    let index = errors.iter().rposition(|error| *error <= most * r_cut)?;
+    Some(relative_step(window, index) * r_cut)
+}
+
+fn relative_step(window: &Window, index: usize) -> f64 {
+    let [first, last] = STEPS;
+    let share = index as f64 / (N_STEPS as f64 - 1.0);
+    first * (last / first).powf(share) * PI / (window.beta + BEYOND)
+}
+
+fn step_errors(window: &Window) -> StepErrors {
+    const N_PLANES: usize = 48;
+    let width = (window.beta + BEYOND) / N_PLANES as f64;
+    let kappa = |plane: usize| (plane as f64 + 0.5) * width;
+    let mut weights = [0.0; N_PLANES];
+    let mut sum = 0.0;
+    for (plane, weight) in weights.iter_mut().enumerate().rev() {
+        let term = window.transform(kappa(plane)).abs() / kappa(plane) * width;
+        *weight = sum + 0.5 * term;
+        sum += term;
+    }
+    std::array::from_fn(|index| {
+        let step = relative_step(window, index);
+        let planes = weights.iter().enumerate();
+        let terms = planes.map(|(plane, weight)| aliasing(kappa(plane) * step) * weight);
+        12.0 / PI * terms.sum::<f64>() * width
+    })
+}
+
 /// Fourier transform of the spline, relative to its value at 0.
 fn transform_of_spline(angle: f64) -> f64 {
     let half = 0.5 * angle;
@@ -76,17 +124,15 @@ pub(super) fn good_size(least: usize) -> usize {
     (least.max(2)..).find(smooth).unwrap_or(least)
 }
 
-/// Potentials at the targets of the charges smeared to Gaussians of width `1 / (sqrt(2) alpha)`,
-/// from the waves up to `k_cut`. `basis` is a basis of the crystal's translations and `frac_coords`
-/// are in its units, from 0 to 1.
+/// Potentials at the targets from the waves of the smooth part. `basis` is a basis of the crystal's
+/// translations and `frac_coords` are in its units, from 0 to 1.
 pub(super) fn potentials(
     basis: &Lattice,
     sources: &Charges,
-    alpha: f64,
-    k_cut: f64,
+    parameters: &Parameters,
     size: [usize; 3],
 ) -> MeshSum {
-    let mesh = Mesh::new(basis, alpha, k_cut, size);
+    let mesh = Mesh::new(basis, parameters, size);
     let sites = Sites::new(sources, size);
     let spectrum = mesh.transform(&sites);
     let (spectrum, sums) = mesh.convolve(&spectrum);
@@ -111,10 +157,12 @@ pub(super) fn potentials(
         .collect();
     let squares: f64 = sources.charges.iter().map(|q| q * q).sum();
     let magnitude = sums.magnitude + sums.noise * squares.sqrt();
+    let fit_error = parameters.window.waves.error * sums.inverse;
     for (&place, value) in targets.iter().zip(values.iter().flatten()) {
         potentials[sites.order[place]] = Potential {
             value: *value,
             magnitude,
+            fit_error,
         };
     }
     MeshSum {
@@ -287,6 +335,8 @@ struct WaveSums {
     aliasing: f64,
     /// Of the absolute values of all waves of the potential.
     magnitude: f64,
+    /// The same for a window whose transform is 1.
+    inverse: f64,
     /// Factor by which the convolution raises noise of the transforms.
     noise: f64,
 }
@@ -296,6 +346,7 @@ impl WaveSums {
         Self {
             aliasing: self.aliasing + other.aliasing,
             magnitude: self.magnitude + other.magnitude,
+            inverse: self.inverse + other.inverse,
             noise: self.noise + other.noise,
         }
     }
@@ -305,19 +356,25 @@ struct Mesh {
     axes: [Axis; 3],
     /// Reciprocal vectors, with 2 pi.
     vectors: Mat3,
-    alpha: f64,
     k_cut: f64,
+    weights: Weights,
     /// 4 pi / V.
     prefactor: f64,
 }
 
 impl Mesh {
-    fn new(basis: &Lattice, alpha: f64, k_cut: f64, size: [usize; 3]) -> Self {
+    fn new(basis: &Lattice, parameters: &Parameters, size: [usize; 3]) -> Self {
+        let Parameters {
+            window,
+            r_cut,
+            k_cut,
+            ..
+        } = *parameters;
         Self {
             axes: size.map(Axis::new),
             vectors: basis.reciprocal().map(|row| row.map(|x| 2.0 * PI * x)),
-            alpha,
             k_cut,
+            weights: Weights::new(window, r_cut, k_cut),
             prefactor: 4.0 * PI / basis.volume(),
         }
     }
@@ -593,11 +650,10 @@ impl Work for Convolve<'_> {
         let [axis_x, axis_y, axis_z] = &mesh.axes;
         let [step, across_y, across_z] = &mesh.vectors;
         let quadratic = dot(step, step);
-        let scale = 1.0 / (4.0 * mesh.alpha * mesh.alpha);
         let limit = mesh.k_cut * mesh.k_cut;
         let mut total = WaveSums::default();
-        let mut squares = vec![0.0; axis_x.waves.len()];
-        let mut gauss = squares.clone();
+        let mut transforms = vec![0.0; axis_x.waves.len()];
+        let mut inverses = transforms.clone();
         for (z, column) in waves.chunks_mut(axis_x.n).enumerate() {
             let mut origin = [0.0; 3];
             for k in 0..3 {
@@ -611,41 +667,41 @@ impl Work for Convolve<'_> {
                 continue;
             }
             let across = join(axis_y.errors[y], axis_z.errors[z]);
-            let along = axis_x.waves.iter().zip(&mut squares).zip(&mut gauss);
-            for ((wave, square), gauss) in along {
-                let wave = squared + wave * (linear + wave * quadratic);
-                // What is outside of the sphere weighs nothing.
-                let is_inside = wave <= limit && wave > 0.0;
-                *square = if is_inside { wave } else { f64::INFINITY };
-                *gauss = exp(-wave * scale);
+            let along = axis_x.waves.iter().zip(&mut transforms).zip(&mut inverses);
+            for ((wave, transform), inverse) in along {
+                [*transform, *inverse] =
+                    (mesh.weights).at(squared + wave * (linear + wave * quadratic));
             }
-            let mut sums = [[0.0; LANES]; 3];
+            let mut sums = [[0.0; LANES]; 4];
             for (block, values) in column.chunks_mut(LANES).enumerate() {
                 let range = block * LANES..(block + 1) * LANES;
-                let (squares, gauss) = (&squares[range.clone()], &gauss[range.clone()]);
+                let (transforms, inverses) = (&transforms[range.clone()], &inverses[range.clone()]);
                 let weights = &axis_x.weights[range.clone()];
                 let errors = &axis_x.errors[range];
-                let mut factors = [0.0; LANES];
+                let (mut factors, mut spread) = ([0.0; LANES], [0.0; LANES]);
                 for x in 0..LANES {
-                    let wave = gauss[x] / squares[x];
                     let error = join(across, errors[x]);
-                    factors[x] = weight * weights[x] * wave;
-                    sums[0][x] += wave * join(error, error);
-                    sums[2][x] += factors[x];
+                    spread[x] = weight * weights[x] * inverses[x];
+                    factors[x] = spread[x] * transforms[x];
+                    sums[0][x] += (transforms[x] * inverses[x]).abs() * join(error, error);
+                    sums[2][x] += factors[x].abs();
                 }
                 for (x, value) in values.iter_mut().enumerate() {
+                    let length = (value.re * value.re + value.im * value.im).sqrt() * spread[x];
+                    sums[1][x] += length * transforms[x].abs();
+                    sums[3][x] += length;
                     value.re *= factors[x];
                     value.im *= factors[x];
-                    sums[1][x] += (value.re * value.re + value.im * value.im).sqrt();
                 }
             }
             // The waves of the other half.
             let images = if z == 0 { 1.0 } else { 2.0 };
-            let [aliasing, magnitude, noise] = &sums;
+            let [aliasing, magnitude, noise, inverse] = &sums;
             for x in 0..LANES {
                 total.aliasing += images * mesh.prefactor * aliasing[x];
                 total.magnitude += images * magnitude[x];
                 total.noise += images * noise[x];
+                total.inverse += images * inverse[x];
             }
         }
         total

@@ -3,14 +3,15 @@
 //! The energy of site `i` is `q_i phi_i / 2`, with the potential `phi_i` of all other charges,
 //! their images and a uniform background that neutralizes the cell, so that site energies sum to
 //! the total energy per cell. The convention (conducting surroundings) is that of P. P. Ewald,
-//! Ann. Phys. 369, 253 (1921), doi:10.1002/andp.19213690304, and for the background that of
+//! Ann. Phys. 369, 253 (1921), doi:10.1002/andp.19213690304 (his Gaussian is replaced by a window that
+//! needs fewer pairs and waves, see [`window`]), and for the background that of
 //! M. Leslie and M. J. Gillan, J. Phys. C 18, 973 (1985), doi:10.1088/0022-3719/18/5/005.
 
-mod erfc;
 mod mesh;
 mod parameters;
 mod real;
 mod reciprocal;
+mod window;
 
 use std::f64::consts::PI;
 
@@ -68,7 +69,7 @@ pub struct Ewald {
 /// How an Ewald sum was split and cut.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cut {
-    /// Splitting parameter in 1/angstrom.
+    /// Splitting parameter in 1/angstrom: that of the Gaussian about as wide as the window.
     pub alpha: f64,
     /// Pairs up to this distance in angstrom were summed.
     pub real_cutoff: f64,
@@ -144,7 +145,6 @@ fn crystal_energies(
     // Waves and mesh are fewer along vectors that are as upright as can be.
     let (basis, _) = crystal.lattice.reduced(crystal.pbc);
     let parameters = Parameters::new(&basis, &sums, accuracy, alpha, method)?;
-    let alpha = parameters.alpha;
 
     let place = |frac: &Vec3| {
         let cell = frac.map(|x| x - x.floor());
@@ -169,22 +169,20 @@ fn crystal_energies(
         }
     };
 
-    let self_factor = -2.0 * alpha / PI.sqrt();
-    let background = -PI * net_charge / (crystal.lattice.volume() * alpha * alpha);
+    let Parameters { window, r_cut, .. } = parameters;
+    let self_factor = -window.at_zero / r_cut;
+    let background =
+        -2.0 * PI * net_charge * window.mean_square * r_cut * r_cut / crystal.lattice.volume();
     let mut parts = vec![[0.0; 4]; n];
     let mut rounding = 0.0_f64;
-    let short_error = if parameters.short {
-        erfc::SHORT_ERROR
-    } else {
-        0.0
-    };
     for (&site, (real, reciprocal)) in targets.iter().zip(real.iter().zip(&reciprocal)) {
         let charge = charges[site];
         let half = 0.5 * COULOMB_CONSTANT * charge;
         let own = self_factor * charge;
         parts[site] = [real.value, reciprocal.value, own, background].map(|phi| half * phi);
         let magnitude = real.magnitude + reciprocal.magnitude + own.abs() + background.abs();
-        let error = ROUNDING * f64::EPSILON * magnitude + short_error * real.magnitude;
+        let fits = real.fit_error + reciprocal.fit_error;
+        let error = ROUNDING * f64::EPSILON * magnitude + fits;
         rounding = rounding.max(half.abs() * error);
     }
     for site in others {
@@ -198,8 +196,8 @@ fn crystal_energies(
         error_bound: parameters.truncation + aliasing + rounding,
         net_charge,
         cut: Some(Cut {
-            alpha,
-            real_cutoff: parameters.r_cut,
+            alpha: parameters.alpha,
+            real_cutoff: r_cut,
             reciprocal_cutoff: parameters.k_cut,
             mesh,
         }),
@@ -220,7 +218,7 @@ fn mesh_potentials(
 ) -> (Vec<Potential>, f64, Option<[usize; 3]>) {
     loop {
         let size = mesh.size;
-        let found = mesh::potentials(basis, sources, parameters.alpha, parameters.k_cut, size);
+        let found = mesh::potentials(basis, sources, parameters, size);
         let aliasing = sums.coupling() * found.aliasing;
         if aliasing <= mesh.aliasing {
             return (found.potentials, aliasing, Some(size));

@@ -1,19 +1,22 @@
-//! Splitting parameter and cutoffs, from rigorous bounds on what the cutoffs leave out.
+//! Cutoffs, from a rigorous bound on what they leave out.
 //!
-//! The estimates of Kolafa and Perram, Mol. Simul. 9, 351 (1992), doi:10.1080/08927029208049126,
-//! are root mean squares over random charges. The charges of a crystal are coherent, so that the
-//! bounds here are for the worst case: every term has the same sign and `|S(k)| = sum |q|`.
+//! The window of [`super::window`] leaves nothing out of the sum over pairs. The bound on the waves is
+//! for the worst case, `|S(k)| = sum |q|`, since the charges of a crystal are coherent; estimates like
+//! those of Kolafa and Perram, Mol. Simul. 9, 351 (1992), doi:10.1080/08927029208049126, are root mean
+//! squares over random charges. With `b = beta / r_c`, a wave beyond `b` weighs at most
+//! `1.07 / (f(beta^2) r_c^2) g(k)` with `g(k) = 1 / (k^2 (k^2 - b^2))`, as `|u j_1(u)| < 1.07`.
 //!
-//! Both tails are sums of a decaying function over a lattice. With `erfc(x) <= exp(-x^2) / (x
-//! sqrt(pi))`, and any `0 < g < alpha`, each point `p` beyond `r_cut` obeys
-//! `erfc(alpha p) / p <= exp(-(alpha^2 - g^2) r_cut^2) exp(-g^2 p^2) / (sqrt(pi) alpha r_cut^2)`,
-//! and the sum of `exp(-g^2 p^2)` over a shifted lattice is at most the product of three
-//! one-dimensional theta functions of the edges that Gram-Schmidt leaves of the lattice vectors.
-//! `g^2 = 3 / (2 r_cut^2)` is near the best. The same holds in reciprocal space.
+//! To sum `g` over the lattice beyond `k_cut`, note that around each point lies a box, whose edges are
+//! those that Gram-Schmidt leaves of the lattice vectors, and that no two boxes overlap. If no point of
+//! a box is farther than `d` from its center, then the number of lattice points between `k_cut` and `k`
+//! is at most `(4 pi / 3) ((k + d)^3 - (k_cut - d)^3)` over the volume of a box. Summation by parts
+//! gives `g(k_cut) ((k_cut + d)^3 - (k_cut - d)^3) + int 3 (k + d)^2 g(k) dk` for the number,
+//! of which the integral is at most `3 (1 + d / k_cut)^2 ln((k_cut + b) / (k_cut - b)) / (2 b)`.
 
 use std::f64::consts::PI;
 
-use super::{COULOMB_CONSTANT, Method, erfc, mesh};
+use super::window::{BETAS, BEYOND, Window};
+use super::{COULOMB_CONSTANT, Method, mesh};
 use crate::error::CrystalError;
 use crate::lattice::{Lattice, Vec3, cross, norm};
 use crate::neighbors::MOST_SITES;
@@ -33,10 +36,12 @@ const MESH_SITE: f64 = 2500.0;
 /// Sums that take less, in nanoseconds, are not worth the choice of a mesh.
 const WORTH_A_MESH: f64 = 5e6;
 
-/// Accuracies from this on are met with the short expression of the screened interaction,
-const SHORT_FROM: f64 = 1e-8;
-/// for which this share of the error is set aside.
+/// Share of the error that is set aside for the short expression of the screened interaction.
 const SHORT_SHARE: f64 = 0.05;
+
+/// The short expression is used if it brings no more than its share where the inverse distances of
+/// pairs add up to this times what they do on average, times the mean absolute charge.
+const CROWDED: f64 = 4.0;
 
 /// Cutoffs in angstrom that are tried with a mesh, from the first up to the last by this ratio.
 const MESH_CUTOFFS: [f64; 3] = [3.0, 40.0, 1.1];
@@ -47,9 +52,8 @@ const MAX_MESH: f64 = 5e8;
 /// Most terms of both sums together that one crystal may need: minutes of work.
 const MAX_TERMS: f64 = 1e11;
 
-/// Range of `alpha r_cut` and `k_cut / (2 alpha)`: the bounds hold from sqrt(3/2) on, and at 26
-/// the screening underflows.
-const REACH: [f64; 2] = [1.3, 26.0];
+/// `|u j_1(u)|` is less than this.
+const LARGEST_RIPPLE: f64 = 1.07;
 
 /// What the parameters and bounds need to know of the charges of a crystal.
 #[derive(Debug, Clone, Copy)]
@@ -92,15 +96,17 @@ impl ChargeSums {
 /// How the Ewald sum of one crystal is cut.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parameters {
-    /// Splitting parameter in 1/angstrom: the real part is screened by `erfc(alpha r)`.
+    /// Splits the interaction.
+    pub window: &'static Window,
+    /// Splitting parameter in 1/angstrom: that of the Gaussian about as wide.
     pub alpha: f64,
-    /// Real-space cutoff in angstrom.
+    /// Real-space cutoff in angstrom, where the window ends.
     pub r_cut: f64,
     /// Reciprocal cutoff in 1/angstrom (with the factor 2 pi).
     pub k_cut: f64,
     /// Whether the screened interaction is computed by its short expression.
     pub short: bool,
-    /// Bound in eV on what both cutoffs leave out of any site energy.
+    /// Bound in eV on what the reciprocal cutoff leaves out of any site energy.
     pub truncation: f64,
     /// The mesh that the reciprocal part is computed on, if any.
     pub mesh: Option<MeshParameters>,
@@ -137,32 +143,42 @@ impl Parameters {
         alpha: Option<f64>,
         method: Method,
     ) -> Result<Self, CrystalError> {
-        // The short expression may take up its share: terms of pairs that add up to 45 times the
-        // energy scale, several times what they do in crystals.
-        let short = accuracy >= SHORT_FROM;
-        let share = if short { 1.0 - SHORT_SHARE } else { 1.0 };
-        let target = share * accuracy * charges.energy_scale(basis);
+        let allowed = accuracy * charges.energy_scale(basis);
+        let target = (1.0 - SHORT_SHARE) * allowed;
         let finish = |chosen: Self| {
-            let short = short && chosen.alpha * chosen.r_cut <= erfc::SHORT_REACH;
-            Self { short, ..chosen }.checked(basis, charges)
+            let pairs = CROWDED * 2.0 * PI * chosen.r_cut.powi(2) / basis.volume();
+            let error = chosen.window.smooth_short.error * pairs * charges.coupling();
+            let short = error <= SHORT_SHARE * allowed;
+            let alpha = alpha.unwrap_or(chosen.alpha);
+            let chosen = Self {
+                alpha,
+                short,
+                ..chosen
+            };
+            chosen.checked(basis, charges)
         };
-        let direct_alpha = alpha.unwrap_or_else(|| balanced_alpha(basis, charges));
-        let direct = Self::direct(basis, charges, target, direct_alpha);
+        let bounds = Bounds::new(basis, charges);
+        let direct = match alpha {
+            Some(alpha) => Self::direct(basis, charges, &bounds, target, at_alpha(alpha)),
+            None => {
+                let balanced = balanced_cutoff(basis, charges);
+                Self::direct(basis, charges, &bounds, target, balanced)
+            }
+        };
         let is_small = direct.cost < WORTH_A_MESH;
         if method == Method::Direct || method == Method::Auto && is_small {
             return finish(direct);
         }
-        let with_mesh = |alpha| Self::with_mesh(basis, charges, target, alpha);
         let best = match alpha {
-            Some(alpha) => with_mesh(alpha),
+            Some(alpha) => Self::with_mesh(basis, charges, &bounds, target, at_alpha(alpha)),
             None => {
-                // The reach depends on alpha so little that any good one tells the cutoffs apart.
-                let reach = direct.alpha * direct.r_cut;
                 let [first, last, ratio] = MESH_CUTOFFS;
                 let cutoffs = std::iter::successors(Some(first), |cutoff| Some(cutoff * ratio));
                 cutoffs
                     .take_while(|cutoff| *cutoff < last)
-                    .filter_map(|cutoff| with_mesh(reach / cutoff))
+                    .filter_map(|cutoff| {
+                        Self::with_mesh(basis, charges, &bounds, target, |_| cutoff)
+                    })
                     .min_by(|one, other| one.cost.total_cmp(&other.cost))
             }
         };
@@ -172,22 +188,33 @@ impl Parameters {
         }
     }
 
-    /// Without a mesh, half of the error for each sum.
-    pub fn direct(basis: &Lattice, charges: &ChargeSums, target: f64, alpha: f64) -> Self {
-        let mut chosen = Self::cut(basis, charges, alpha, [0.5 * target; 2]);
+    /// Without a mesh.
+    fn direct(
+        basis: &Lattice,
+        charges: &ChargeSums,
+        bounds: &Bounds,
+        target: f64,
+        cutoff: impl Fn(f64) -> f64,
+    ) -> Self {
+        let mut chosen = Self::cut(bounds, target, cutoff);
         let waves = sphere(chosen.k_cut / (2.0 * PI)) * basis.volume();
         let sites = 0.5 * (charges.n_charged + charges.n_distinct);
         chosen.cost = charges.pair_cost() * chosen.pairs(basis, charges) + WAVE * sites * waves;
         chosen
     }
 
-    /// With a mesh, a third of the error for each sum and for the mesh; none if it would be too
-    /// large.
-    fn with_mesh(basis: &Lattice, charges: &ChargeSums, target: f64, alpha: f64) -> Option<Self> {
-        let aliasing = target / 3.0;
-        let mut chosen = Self::cut(basis, charges, alpha, [aliasing; 2]);
-        let coupling = charges.coupling();
-        let step = mesh_step(alpha, chosen.k_cut, aliasing / coupling)?;
+    /// With a mesh, half of the error for the waves that are left out and for the mesh; none if it
+    /// would be too large.
+    fn with_mesh(
+        basis: &Lattice,
+        charges: &ChargeSums,
+        bounds: &Bounds,
+        target: f64,
+        cutoff: impl Fn(f64) -> f64,
+    ) -> Option<Self> {
+        let aliasing = 0.5 * target;
+        let mut chosen = Self::cut(bounds, aliasing, cutoff);
+        let step = mesh::step(chosen.window, chosen.r_cut, aliasing / charges.coupling())?;
         let lengths = basis.rows().map(|row| norm(&row));
         // More than two points for the shortest wave.
         let least = lengths.map(|length| (length / step).floor() + 1.0);
@@ -203,20 +230,32 @@ impl Parameters {
         Some(chosen)
     }
 
-    /// The cutoffs for errors in eV of the real and reciprocal part.
-    fn cut(basis: &Lattice, charges: &ChargeSums, alpha: f64, errors: [f64; 2]) -> Self {
-        let bounds = Bounds::new(basis, charges, alpha);
-        let [real, reciprocal] = errors;
-        let r_cut = smallest_reach(real, |reach| bounds.real(reach / alpha)) / alpha;
-        let k_cut = 2.0
-            * alpha
-            * smallest_reach(reciprocal, |reach| bounds.reciprocal(2.0 * alpha * reach));
+    /// The narrowest window, and the waves, for an error in eV, with the real cutoff as a function of
+    /// `beta`.
+    fn cut(bounds: &Bounds, error: f64, cutoff: impl Fn(f64) -> f64) -> Self {
+        let excess = |beta: f64| {
+            let tail = bounds.waves(beta, cutoff(beta), beta + BEYOND);
+            (tail / error).ln()
+        };
+        // But for factors that change little, the bound falls as exp(-beta).
+        let mut beta = 25.0_f64;
+        for _ in 0..3 {
+            beta = (beta + excess(beta)).clamp(BETAS[0], BETAS[1]);
+        }
+        // 1e-2 of a beta changes the bound by 1 %.
+        while excess(beta) > 0.0 && beta < BETAS[1] {
+            beta += 1e-2;
+        }
+        let window = Window::from(beta);
+        let r_cut = cutoff(window.beta);
+        let beyond = bounds.least_beyond(window, r_cut, error);
         Self {
-            alpha,
+            window,
+            alpha: (0.5 * window.beta).sqrt() / r_cut,
             r_cut,
-            k_cut,
+            k_cut: (window.beta + beyond) / r_cut,
             short: false,
-            truncation: bounds.real(r_cut) + bounds.reciprocal(k_cut),
+            truncation: bounds.waves(window.beta, r_cut, window.beta + beyond),
             mesh: None,
             cost: f64::INFINITY,
         }
@@ -250,109 +289,64 @@ fn sphere(radius: f64) -> f64 {
     4.0 / 3.0 * PI * radius.powi(3)
 }
 
-/// `sqrt(pi) (n w / V^2)^(1/6)`, where both sums cost the same: pairs are visited for the distinct
-/// sites, structure factors take all sites, and potentials the distinct ones again.
-fn balanced_alpha(basis: &Lattice, charges: &ChargeSums) -> f64 {
+/// The real cutoff for a splitting parameter, as a function of `beta`.
+fn at_alpha(alpha: f64) -> impl Fn(f64) -> f64 {
+    move |beta| (0.5 * beta).sqrt() / alpha
+}
+
+/// The real cutoff at which both sums cost the same, as a function of `beta`: pairs are visited for
+/// the distinct sites, structure factors take all sites, and potentials the distinct ones again.
+fn balanced_cutoff(basis: &Lattice, charges: &ChargeSums) -> impl Fn(f64) -> f64 {
     let n = charges.n_charged;
     let distinct = 2.0 * charges.n_distinct / (n + charges.n_distinct);
     let density = n * (charges.pair_cost() / WAVE) * distinct / basis.volume().powi(2);
-    PI.sqrt() * density.powf(1.0 / 6.0)
+    let length = density.powf(-1.0 / 6.0) / (2.0 * PI).sqrt();
+    move |beta| length * (beta + BEYOND).sqrt()
 }
 
-/// Largest step in angstrom of a mesh that is expected to bring no more than an error of `most` to
-/// the potential of a sum of `|q|` of 1; none if even a very fine mesh would.
-///
-/// In a large cell, the waves lie so close that their sum is an integral. The waves of a given
-/// component `k` across the planes of the mesh weigh `E_1(k^2 / 4 alpha^2) / 2 pi`, each of the
-/// three directions has its own error, and it comes twice, from spreading and interpolating.
-fn mesh_step(alpha: f64, k_cut: f64, most: f64) -> Option<f64> {
-    let error = |step: f64| {
-        let n = 64;
-        let width = PI / f64::from(n);
-        let terms = (0..n).map(|k| {
-            let angle = (f64::from(k) + 0.5) * width;
-            let x = (angle / (2.0 * alpha * step)).powi(2);
-            // E_1(x) is less than this.
-            let weight = (-x).exp() * (1.0 / x).ln_1p();
-            mesh::aliasing(angle) * weight
-        });
-        6.0 / PI * terms.sum::<f64>() * width / step
-    };
-    let (mut low, mut high) = (0.05 * PI / k_cut, 0.999 * PI / k_cut);
-    if error(low) > most {
-        return None;
-    }
-    if error(high) <= most {
-        return Some(high);
-    }
-    while high - low > 1e-3 * high {
-        let middle = 0.5 * (low + high);
-        if error(middle) <= most {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    Some(low)
-}
-
-/// Smallest reach from which on the bound is below `most`, or a little more; the end of the range
-/// if there is none.
-fn smallest_reach(most: f64, bound: impl Fn(f64) -> f64) -> f64 {
-    let [least, greatest] = REACH;
-    let mut squared: f64 = 5.0 * 5.0;
-    // But for a factor that changes little, the bound falls as exp(-reach^2).
-    for _ in 0..3 {
-        squared += (bound(squared.sqrt()) / most).ln();
-        squared = squared.clamp(least * least, greatest * greatest);
-    }
-    // 1e-3 of a reach changes the bound by about 1 %.
-    let mut reach = squared.sqrt();
-    while bound(reach) > most && reach < greatest {
-        reach += 1e-3;
-    }
-    reach
-}
-
-/// Bounds in eV on the error of any site energy, as functions of the cutoffs.
+/// Bound in eV on the error of any site energy, as a function of the cutoffs.
 struct Bounds {
-    alpha: f64,
-    volume: f64,
-    /// Edges in angstrom that Gram-Schmidt leaves of the lattice vectors; their inverses are those
-    /// of the reciprocal lattice (taken in the other order, without 2 pi).
-    edges: Vec3,
     /// See [`ChargeSums::coupling`].
     coupling: f64,
+    /// No point of the boxes around the points of the reciprocal lattice is farther than this from
+    /// their centers, in 1/angstrom.
+    radius: f64,
 }
 
 impl Bounds {
-    fn new(lattice: &Lattice, charges: &ChargeSums, alpha: f64) -> Self {
+    fn new(lattice: &Lattice, charges: &ChargeSums) -> Self {
+        // The edges of the reciprocal lattice, taken in the other order, are the inverses.
+        let edges = orthogonal_edges(lattice).map(|edge| PI / edge);
         Self {
-            alpha,
-            volume: lattice.volume(),
-            edges: orthogonal_edges(lattice),
             coupling: charges.coupling(),
+            radius: norm(&edges),
         }
     }
 
-    /// What pairs beyond `r_cut` can add up to.
-    fn real(&self, r_cut: f64) -> f64 {
-        let g = 1.5_f64.sqrt() / r_cut;
-        let lattice_sum: f64 = self.edges.iter().map(|edge| theta(g * edge)).product();
-        let decay = (1.5 - (self.alpha * r_cut).powi(2)).exp();
-        self.coupling * lattice_sum * decay / (PI.sqrt() * self.alpha * r_cut * r_cut)
+    /// What waves beyond `kappa / r_cut` can add up to.
+    fn waves(&self, beta: f64, r_cut: f64, kappa: f64) -> f64 {
+        let radius = self.radius * r_cut;
+        let squared = kappa * kappa - beta * beta;
+        let weight = LARGEST_RIPPLE * beta * beta / (beta.cosh() - beta.sinh() / beta);
+        let shell = (kappa + radius).powi(3) - (kappa - radius).max(0.0).powi(3);
+        let logarithm = ((kappa + beta) / (kappa - beta)).ln();
+        let rest = 3.0 * (1.0 + radius / kappa).powi(2) * logarithm / (2.0 * beta);
+        let sum = shell / (kappa * kappa * squared) + rest;
+        self.coupling * 2.0 / (3.0 * PI) * weight * sum / r_cut
     }
 
-    /// What waves beyond `k_cut` can add up to.
-    fn reciprocal(&self, k_cut: f64) -> f64 {
-        let g = 1.5_f64.sqrt() / k_cut;
-        let lattice_sum: f64 = self
-            .edges
-            .iter()
-            .map(|edge| theta(g * 2.0 * PI / edge))
-            .product();
-        let decay = (1.5 - (k_cut / (2.0 * self.alpha)).powi(2)).exp();
-        self.coupling * 4.0 * PI / self.volume * lattice_sum * decay / (k_cut * k_cut)
+    /// The shortest wave beyond `beta`, in units of `1 / r_cut`, at which the bound is below `error`.
+    fn least_beyond(&self, window: &Window, r_cut: f64, error: f64) -> f64 {
+        let (mut low, mut high) = (0.125 * BEYOND, BEYOND);
+        for _ in 0..5 {
+            let middle = 0.5 * (low + high);
+            if self.waves(window.beta, r_cut, window.beta + middle) <= error {
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        high
     }
 }
 
@@ -366,45 +360,18 @@ fn orthogonal_edges(lattice: &Lattice) -> Vec3 {
     [first, area / first, lattice.volume() / area]
 }
 
-/// Sum of `exp(-(t n)^2)` over all whole numbers, directly or by Poisson's formula, whichever
-/// leaves out less than 1e-16 after four terms.
-fn theta(t: f64) -> f64 {
-    let sum = |t: f64| {
-        let terms = (1..=4).map(|n| (-(t * f64::from(n)).powi(2)).exp());
-        1.0 + 2.0 * terms.sum::<f64>()
-    };
-    if t > PI.sqrt() {
-        sum(t)
-    } else {
-        PI.sqrt() / t * sum(PI / t)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn theta_is_the_brutal_sum() {
-        for t in [0.05, 0.3, 1.0, 1.7, 1.8, 3.0] {
-            let brutal: f64 = (-2000..=2000)
-                .map(|n| (-(t * f64::from(n)).powi(2)).exp())
-                .sum();
-            assert!((theta(t) / brutal - 1.0).abs() < 1e-14, "t = {t}");
-        }
-    }
-
-    /// Sum over the lattice points (shifted) beyond a cutoff, by brute force.
-    fn brutal_tail(rows: &[Vec3; 3], shift: &Vec3, cut: f64, term: impl Fn(f64) -> f64) -> f64 {
+    /// Sum over the lattice points beyond a cutoff, by brute force.
+    fn brutal_tail(rows: &[Vec3; 3], cut: f64, term: impl Fn(f64) -> f64) -> f64 {
         let mut sum = 0.0;
-        for i in -40..=40 {
-            for j in -40..=40 {
-                for k in -40..=40 {
-                    let cells = [i, j, k].map(f64::from);
-                    let mut point = crate::lattice::row_times(&cells, rows);
-                    (0..3).for_each(|x| point[x] += shift[x]);
-                    let length = norm(&point);
-                    if length > cut && length < 3.0 * cut {
+        for i in -60..=60 {
+            for j in -60..=60 {
+                for k in -60..=60 {
+                    let length = norm(&crate::lattice::row_times(&[i, j, k].map(f64::from), rows));
+                    if length > cut {
                         sum += term(length);
                     }
                 }
@@ -419,7 +386,7 @@ mod tests {
             [[3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 3.0]],
             [[2.5, 0.0, 0.0], [2.2, 1.1, 0.0], [0.3, -0.4, 6.0]],
         ];
-        // One positive charge: every term of both tails has the same sign.
+        // One positive charge: every wave has the same sign.
         let charges = ChargeSums {
             n_charged: 1.0,
             n_distinct: 1.0,
@@ -429,31 +396,33 @@ mod tests {
         };
         for rows in lattices {
             let lattice = Lattice::new(&rows).unwrap();
-            let alpha = 0.6;
-            let bounds = Bounds::new(&lattice, &charges, alpha);
-            for reach in [2.0, 3.0, 4.0] {
-                let r_cut = reach / alpha;
-                let real = 0.5
-                    * COULOMB_CONSTANT
-                    * brutal_tail(&rows, &[0.0; 3], r_cut, |r| {
-                        super::super::erfc::screened::<false>(alpha, r * r)
-                    });
-                let k_cut = 2.0 * alpha * reach;
-                let waves = lattice.reciprocal().map(|row| row.map(|x| 2.0 * PI * x));
+            let bounds = Bounds::new(&lattice, &charges);
+            for (beta, r_cut) in [(8.0_f64, 3.0_f64), (15.0, 4.0), (27.0, 5.0)] {
+                // f(beta^2) by its definition.
+                let at_beta = (beta.cosh() - beta.sinh() / beta) / (beta * beta);
                 let reciprocal = 0.5 * COULOMB_CONSTANT * 4.0 * PI / lattice.volume()
-                    * brutal_tail(&waves, &[0.0; 3], k_cut, |k| {
-                        (-k * k / (4.0 * alpha * alpha)).exp() / (k * k)
-                    });
-                for (tail, bound) in [
-                    (real, bounds.real(r_cut)),
-                    (reciprocal, bounds.reciprocal(k_cut)),
-                ] {
-                    assert!(
-                        tail <= bound && bound < 1e3 * tail,
-                        "{tail:.2e} {bound:.2e}"
+                    * brutal_tail(
+                        &lattice.reciprocal().map(|row| row.map(|x| 2.0 * PI * x)),
+                        (beta + BEYOND) / r_cut,
+                        |k| {
+                            let u = ((k * r_cut).powi(2) - beta * beta).sqrt();
+                            (u.sin() / u - u.cos()).abs() / (u * u * at_beta * k * k)
+                        },
                     );
-                }
+                let bound = bounds.waves(beta, r_cut, beta + BEYOND);
+                assert!(
+                    reciprocal <= bound && bound < 1e2 * reciprocal,
+                    "{reciprocal:.2e} {bound:.2e}"
+                );
             }
+        }
+    }
+
+    #[test]
+    fn the_ripple_is_bounded() {
+        for k in 1..100_000 {
+            let u = 1e-3 * f64::from(k);
+            assert!((u.sin() / u - u.cos()).abs() < LARGEST_RIPPLE);
         }
     }
 }

@@ -8,7 +8,8 @@ use rayon::prelude::*;
 
 use super::parameters::Parameters;
 use super::reciprocal::Charges;
-use super::{LANES, Lanes, erfc};
+use super::window::{Fit, Screened};
+use super::{LANES, Lanes};
 use crate::batch::{Crystal, map_sites};
 use crate::error::CrystalError;
 use crate::lattice::{Lattice, Vec3};
@@ -28,62 +29,79 @@ pub(super) struct Potential {
     pub value: f64,
     /// The same sum with all terms positive: what rounding errors are relative to.
     pub magnitude: f64,
+    /// Bound on the error that polynomials bring about.
+    pub fit_error: f64,
 }
 
-/// Sums of `q_j erfc(alpha r) / r` over the neighbours of each target within the cutoff. `basis` and
-/// `sources` are of the crystal.
+/// Sums over the neighbours of each target within the cutoff of their charges times what the smooth
+/// part leaves of the interaction. `basis` and `sources` are of the crystal.
 pub(super) fn potentials(
     crystal: &Crystal<'_>,
     basis: &Lattice,
     sources: &Charges,
     parameters: &Parameters,
 ) -> Result<Vec<Potential>, CrystalError> {
+    let Parameters { window, r_cut, .. } = *parameters;
+    if parameters.short {
+        let fit = &window.smooth_short;
+        sums(crystal, basis, sources, r_cut, fit)
+    } else {
+        sums(crystal, basis, sources, r_cut, &window.smooth)
+    }
+}
+
+/// The sums with one of the expressions for the smooth part.
+fn sums<const N: usize>(
+    crystal: &Crystal<'_>,
+    basis: &Lattice,
+    sources: &Charges,
+    r_cut: f64,
+    fit: &Fit<N>,
+) -> Result<Vec<Potential>, CrystalError> {
+    let screened = Screened::new(fit, r_cut);
     let coords: Vec<Vec3> = (sources.frac_coords.iter())
         .map(|frac| basis.to_cart(frac))
         .collect();
-    if let Some(images) = CellImages::new(basis, &coords, parameters.r_cut, simd::level()) {
-        let (found, nearest) = if parameters.short {
-            image_by_image::<true>(&images, sources, parameters.alpha)
-        } else {
-            image_by_image::<false>(&images, sources, parameters.alpha)
-        };
+    let potential = |[value, magnitude]: [f64; 2]| Potential {
+        value,
+        magnitude,
+        fit_error: fit.error * magnitude,
+    };
+    if let Some(images) = CellImages::new(basis, &coords, r_cut, simd::level()) {
+        let (found, nearest) = image_by_image(&images, sources, &screened);
         // The grid says which sites coincide.
         if nearest >= COINCIDENT * COINCIDENT {
-            return Ok(found);
+            return Ok(found.into_iter().map(potential).collect());
         }
     }
-    let grid = NeighborGrid::new(crystal, parameters.r_cut);
+    let grid = NeighborGrid::new(crystal, r_cut);
     let mut charges = vec![0.0; crystal.n_sites()];
     for (&site, &charge) in sources.sites.iter().zip(&sources.charges) {
         charges[site] = charge;
     }
     let by_slot = grid.by_slot(|site| charges[site]);
     let found = map_sites(sources.n_targets, crystal.is_large(), |target| {
-        let site = sources.sites[target];
-        if parameters.short {
-            sum::<true>(&grid, &by_slot, site, parameters.alpha)
-        } else {
-            sum::<false>(&grid, &by_slot, site, parameters.alpha)
-        }
+        sum(&grid, &by_slot, sources.sites[target], &screened).map(potential)
     });
     found.into_iter().collect()
 }
 
-/// The sums in a small crystal, and the smallest squared distance of two charges.
-fn image_by_image<const SHORT: bool>(
+/// The sums in a small crystal with their magnitudes, and the smallest squared distance of two
+/// charges.
+fn image_by_image<const N: usize>(
     images: &CellImages,
     sources: &Charges,
-    alpha: f64,
-) -> (Vec<Potential>, f64) {
+    screened: &Screened<N>,
+) -> (Vec<[f64; 2]>, f64) {
     let Charges {
         charges, n_targets, ..
     } = sources;
     // A pair that is seen from both of its sites costs about a half more than from one.
     if 4 * n_targets > 3 * charges.len() {
-        let over = |sites| PairSum::<SHORT, true>::over(images, charges, alpha, sites);
+        let over = |sites| PairSum::<N, true>::over(images, charges, screened, sites);
         added(over, charges.len(), *n_targets)
     } else {
-        let over = |sites| PairSum::<SHORT, false>::over(images, charges, alpha, sites);
+        let over = |sites| PairSum::<N, false>::over(images, charges, screened, sites);
         added(over, *n_targets, *n_targets)
     }
 }
@@ -91,23 +109,23 @@ fn image_by_image<const SHORT: bool>(
 /// Sums over the pairs that are seen from each of so many sites, and the smallest squared distance.
 /// Those of some sites are summed at a time, and these sums added in order: the result does not
 /// depend on the number of threads.
-fn added<'a, const SHORT: bool, const ONCE: bool>(
-    over: impl Fn(Range<usize>) -> PairSum<'a, SHORT, ONCE> + Sync + Send,
+fn added<'a, const N: usize, const ONCE: bool>(
+    over: impl Fn(Range<usize>) -> PairSum<'a, N, ONCE> + Sync + Send,
     n_sites: usize,
     n_targets: usize,
-) -> (Vec<Potential>, f64) {
+) -> (Vec<[f64; 2]>, f64) {
     let n_parts = n_sites.div_ceil(SITES_AT_ONCE);
     let part = |part| {
         let first = part * SITES_AT_ONCE;
         over(first..n_sites.min(first + SITES_AT_ONCE))
     };
     let parts: Vec<_> = (0..n_parts).into_par_iter().map(part).collect();
-    let mut potentials = vec![Potential::default(); n_targets];
+    let mut potentials = vec![[0.0; 2]; n_targets];
     let mut nearest = f64::INFINITY;
     for part in &parts {
-        for (potential, [value, magnitude]) in potentials.iter_mut().zip(&part.potentials) {
-            potential.value += value;
-            potential.magnitude += magnitude;
+        for (sum, [value, magnitude]) in potentials.iter_mut().zip(&part.potentials) {
+            sum[0] += value;
+            sum[1] += magnitude;
         }
         nearest = part.nearest.iter().copied().fold(nearest, f64::min);
     }
@@ -115,8 +133,8 @@ fn added<'a, const SHORT: bool, const ONCE: bool>(
 }
 
 /// Sums over pairs, for the site they are seen from, and if it is `ONCE` for the other too.
-struct PairSum<'a, const SHORT: bool, const ONCE: bool> {
-    alpha: f64,
+struct PairSum<'a, const N: usize, const ONCE: bool> {
+    screened: &'a Screened<N>,
     charges: &'a [f64],
     /// Value and magnitude of each potential.
     potentials: Vec<[f64; 2]>,
@@ -124,11 +142,16 @@ struct PairSum<'a, const SHORT: bool, const ONCE: bool> {
     nearest: Lanes,
 }
 
-impl<'a, const SHORT: bool, const ONCE: bool> PairSum<'a, SHORT, ONCE> {
+impl<'a, const N: usize, const ONCE: bool> PairSum<'a, N, ONCE> {
     /// Sums over the pairs that are seen from some sites.
-    fn over(images: &CellImages, charges: &'a [f64], alpha: f64, sites: Range<usize>) -> Self {
+    fn over(
+        images: &CellImages,
+        charges: &'a [f64],
+        screened: &'a Screened<N>,
+        sites: Range<usize>,
+    ) -> Self {
         let mut sum = Self {
-            alpha,
+            screened,
             charges,
             potentials: vec![[0.0; 2]; charges.len()],
             nearest: [f64::INFINITY; LANES],
@@ -139,24 +162,24 @@ impl<'a, const SHORT: bool, const ONCE: bool> PairSum<'a, SHORT, ONCE> {
     }
 }
 
-impl<const SHORT: bool, const ONCE: bool> PairVisitor for PairSum<'_, SHORT, ONCE> {
+impl<const N: usize, const ONCE: bool> PairVisitor for PairSum<'_, N, ONCE> {
     #[inline(always)]
     fn visit(&mut self, site: usize, squared: &[[f64; LANES]], others: &[[u32; LANES]]) {
         let (mut values, mut magnitudes) = ([0.0; LANES], [0.0; LANES]);
         let mut nearest = self.nearest;
         let own = self.charges[site];
         for (squared, others) in squared.iter().zip(others) {
-            let (mut charges, mut screened) = ([0.0; LANES], [0.0; LANES]);
+            let mut charges = [0.0; LANES];
+            let (mut screened, mut inverse) = ([0.0; LANES], [0.0; LANES]);
             for x in 0..LANES {
-                screened[x] = erfc::screened::<SHORT>(self.alpha, squared[x]);
+                [screened[x], inverse[x]] = self.screened.at(squared[x]);
             }
             for x in 0..LANES {
                 charges[x] = self.charges[others[x] as usize];
             }
             for x in 0..LANES {
-                let term = charges[x] * screened[x];
-                values[x] += term;
-                magnitudes[x] += term.abs();
+                values[x] += charges[x] * screened[x];
+                magnitudes[x] += charges[x].abs() * inverse[x];
                 nearest[x] = if squared[x] < nearest[x] {
                     squared[x]
                 } else {
@@ -167,7 +190,7 @@ impl<const SHORT: bool, const ONCE: bool> PairVisitor for PairSum<'_, SHORT, ONC
                 for x in 0..LANES {
                     let [value, magnitude] = &mut self.potentials[others[x] as usize];
                     *value += own * screened[x];
-                    *magnitude += own.abs() * screened[x];
+                    *magnitude += own.abs() * inverse[x];
                 }
             }
         }
@@ -178,15 +201,15 @@ impl<const SHORT: bool, const ONCE: bool> PairVisitor for PairSum<'_, SHORT, ONC
     }
 }
 
-/// The sum with the short or the accurate expression.
-fn sum<const SHORT: bool>(
+/// The sum over the neighbours of one site, and its magnitude.
+fn sum<const N: usize>(
     grid: &NeighborGrid,
     charges: &[f64],
     site: usize,
-    alpha: f64,
-) -> Result<Potential, CrystalError> {
-    let mut sum = Sum::<SHORT> {
-        alpha,
+    screened: &Screened<N>,
+) -> Result<[f64; 2], CrystalError> {
+    let mut sum = Sum::<N> {
+        screened,
         charges,
         values: [0.0; LANES],
         magnitudes: [0.0; LANES],
@@ -200,15 +223,12 @@ fn sum<const SHORT: bool>(
     {
         return Err(coincident(grid, charges, site));
     }
-    Ok(Potential {
-        value: sum.values.iter().sum(),
-        magnitude: sum.magnitudes.iter().sum(),
-    })
+    Ok([sum.values.iter().sum(), sum.magnitudes.iter().sum()])
 }
 
 /// Sums over the pairs of one site, one for each place in a group.
-struct Sum<'a, const SHORT: bool> {
-    alpha: f64,
+struct Sum<'a, const N: usize> {
+    screened: &'a Screened<N>,
     charges: &'a [f64],
     values: Lanes,
     magnitudes: Lanes,
@@ -216,13 +236,14 @@ struct Sum<'a, const SHORT: bool> {
     nearest: Lanes,
 }
 
-impl<const SHORT: bool> BlockVisitor for Sum<'_, SHORT> {
+impl<const N: usize> BlockVisitor for Sum<'_, N> {
     #[inline(always)]
     fn visit(&mut self, block: &Block<'_>) {
         for (squared, slots) in block.squared().iter().zip(block.slots()) {
-            let (mut charges, mut screened) = ([0.0; LANES], [0.0; LANES]);
+            let mut charges = [0.0; LANES];
+            let (mut screened, mut inverse) = ([0.0; LANES], [0.0; LANES]);
             for x in 0..LANES {
-                screened[x] = erfc::screened::<SHORT>(self.alpha, squared[x]);
+                [screened[x], inverse[x]] = self.screened.at(squared[x]);
             }
             for x in 0..LANES {
                 charges[x] = self.charges[slots[x] as usize];
@@ -230,13 +251,13 @@ impl<const SHORT: bool> BlockVisitor for Sum<'_, SHORT> {
             for x in 0..LANES {
                 // What has no charge may be at the place of the site.
                 let is_charged = charges[x] != 0.0;
-                let term = if is_charged {
-                    charges[x] * screened[x]
+                let [screened, inverse] = if is_charged {
+                    [screened[x], inverse[x]]
                 } else {
-                    0.0
+                    [0.0; 2]
                 };
-                self.values[x] += term;
-                self.magnitudes[x] += term.abs();
+                self.values[x] += charges[x] * screened;
+                self.magnitudes[x] += charges[x].abs() * inverse;
                 let nearer = squared[x] < self.nearest[x] && is_charged;
                 self.nearest[x] = if nearer { squared[x] } else { self.nearest[x] };
             }

@@ -13,9 +13,10 @@ use rayon::prelude::*;
 
 use super::parameters::Parameters;
 use super::real::Potential;
+use super::window::Weights;
 use super::{LANES, Lanes};
 use crate::lattice::{Lattice, Mat3, Vec3, dot, norm};
-use crate::simd::{self, Level, Work, exp};
+use crate::simd::{self, Level, Work};
 
 /// Rows whose phases and structure factors are held at a time.
 const PANEL: usize = 32;
@@ -37,15 +38,14 @@ pub(super) struct Charges {
     pub n_targets: usize,
 }
 
-/// Potential in e/angstrom at each target of the charges smeared to Gaussians of width
-/// `1 / (sqrt(2) alpha)`, without the wave at `k = 0`.
+/// Potential of the smooth part at each target, without the wave at `k = 0`.
 pub(super) fn potentials(
     lattice: &Lattice,
     sources: &Charges,
     parameters: &Parameters,
     parallel: bool,
 ) -> Vec<Potential> {
-    let waves = Waves::new(lattice, parameters.alpha, parameters.k_cut);
+    let waves = Waves::new(lattice, parameters);
     let sites = Sites::new(sources, &waves);
     let sum_group = |rows: &[Row]| {
         let (sites, waves) = (&sites, &waves);
@@ -65,6 +65,7 @@ pub(super) fn potentials(
         for (potential, value) in potentials.iter_mut().zip(&group.potentials) {
             potential.value += value;
             potential.magnitude += group.magnitude;
+            potential.fit_error += parameters.window.waves.error * group.inverse;
         }
     }
     potentials
@@ -98,14 +99,14 @@ struct Waves {
     step: Vec3,
     /// Those that take the most vectors first.
     rows: Vec<Row>,
-    alpha: f64,
-    k_cut: f64,
+    weights: Weights,
     /// Twice (for the other half of the sphere) 4 pi / V.
     prefactor: f64,
 }
 
 impl Waves {
-    fn new(lattice: &Lattice, alpha: f64, k_cut: f64) -> Self {
+    fn new(lattice: &Lattice, parameters: &Parameters) -> Self {
+        let k_cut = parameters.k_cut;
         let lengths = lattice.rows().map(|row| norm(&row));
         let mut axes = [0, 1, 2];
         axes.sort_by(|x, y| lengths[*x].total_cmp(&lengths[*y]));
@@ -143,41 +144,33 @@ impl Waves {
             axes,
             step,
             rows,
-            alpha,
-            k_cut,
+            weights: Weights::new(parameters.window, parameters.r_cut, k_cut),
             prefactor: 8.0 * PI / lattice.volume(),
         }
     }
 
-    /// `8 pi / V exp(-k^2 / 4 alpha^2) / k^2` at `l` and at `-l` steps from the middle of a row, for
-    /// [`LANES`] successive `l`; 0 outside of the half sphere.
+    /// `F` and `8 pi / V k^2` at `l` and at `-l` steps from the middle of a row, for [`LANES`]
+    /// successive `l`; 0 outside of the half sphere.
     #[inline(always)]
-    fn weights(&self, row: &Row, first: usize) -> [Lanes; 2] {
+    fn weights(&self, row: &Row, first: usize) -> [[Lanes; 2]; 2] {
         let squared = dot(&row.middle, &row.middle);
         let linear = 2.0 * dot(&row.middle, &self.step);
         let quadratic = dot(&self.step, &self.step);
-        let limit = self.k_cut * self.k_cut;
-        let scale = 1.0 / (4.0 * self.alpha * self.alpha);
-        let mut weights = [[0.0; LANES]; 2];
-        for (side, sign) in [(0, 1.0), (1, -1.0)] {
+        let mut weights = [[[0.0; LANES]; 2]; 2];
+        for ([transforms, inverses], sign) in weights.iter_mut().zip([1.0, -1.0]) {
             // One loop, which is vectorised: several would be unrolled before.
-            for (x, weight) in weights[side].iter_mut().enumerate() {
+            for x in 0..LANES {
                 let l = sign * (first + x) as f64;
-                let wave = squared + l * (linear + l * quadratic);
-                let inside = if wave <= limit { self.prefactor } else { 0.0 };
-                let wave = if wave <= limit { wave } else { limit };
-                *weight = inside * exp(-wave * scale) / wave;
+                let [transform, inverse] = self.weights.at(squared + l * (linear + l * quadratic));
+                transforms[x] = transform;
+                inverses[x] = self.prefactor * inverse;
             }
         }
-        if first == 0 {
-            // l = 0 is one wave, not two; of the row through the origin, half is left out.
-            weights[1][0] = 0.0;
-            if row.indices == [0; 3] {
-                weights[0][0] = 0.0;
-            }
-        }
+        // Of the row through the origin, half is left out; l = 0 is one wave, not two.
         if row.indices == [0; 3] {
-            weights[1] = [0.0; LANES];
+            weights[1] = [[0.0; LANES]; 2];
+        } else if first == 0 {
+            weights[1][1][0] = 0.0;
         }
         weights
     }
@@ -306,6 +299,8 @@ fn phases_along(first: &[ComplexLanes], n_blocks: usize) -> Vec<Along> {
 struct PartialSum {
     potentials: Vec<f64>,
     magnitude: f64,
+    /// The magnitude for a window whose transform is 1.
+    inverse: f64,
 }
 
 /// Charges and phases of all sites.
@@ -387,7 +382,7 @@ impl<const AT_ONCE: usize> Work for SumRows<'_, AT_ONCE> {
         let mut with_cos = vec![[[0.0; LANES]; 2]; PANEL * n_blocks];
         let mut with_sin = with_cos.clone();
         let mut potentials = vec![[0.0; LANES]; sites.n_targets];
-        let mut magnitudes = [0.0; LANES];
+        let mut magnitudes = [[0.0; LANES]; 2];
         for panel in rows.chunks(PANEL) {
             for (k, row) in panel.iter().enumerate() {
                 sites.phases_into(row, phases[k..].iter_mut().step_by(PANEL));
@@ -424,7 +419,8 @@ impl<const AT_ONCE: usize> Work for SumRows<'_, AT_ONCE> {
             potentials: (potentials.iter())
                 .map(|lanes| lanes.iter().sum())
                 .collect(),
-            magnitude: magnitudes.iter().sum(),
+            magnitude: magnitudes[0].iter().sum(),
+            inverse: magnitudes[1].iter().sum(),
         }
     }
 }
@@ -458,15 +454,26 @@ fn structure_sums<const AT_ONCE: usize>(
 
 /// Sums and differences of the weighted structure factors at `+l` and `-l`: those that go with the
 /// cosine along a row and those that go with the sine, each with the cosine and with the sine of the
-/// row's middle. Their absolute values are added to `magnitudes`.
+/// row's middle. Their absolute values, and what they would be if `F` were 1, are added to
+/// `magnitudes`.
 #[inline(always)]
-fn weighted(sums: &[Lanes; 4], weights: &[Lanes; 2], magnitudes: &mut Lanes) -> [[Lanes; 2]; 2] {
+fn weighted(
+    sums: &[Lanes; 4],
+    weights: &[[Lanes; 2]; 2],
+    magnitudes: &mut [Lanes; 2],
+) -> [[Lanes; 2]; 2] {
     let mut factors = [[[0.0; LANES]; 2]; 2];
-    for (x, magnitude) in magnitudes.iter_mut().enumerate() {
+    let [[at_plus, inverse_plus], [at_minus, inverse_minus]] = weights;
+    let [magnitudes, inverses] = magnitudes;
+    for x in 0..LANES {
         let [ac, bs, bc, as_] = [sums[0][x], sums[1][x], sums[2][x], sums[3][x]];
-        let plus = [weights[0][x] * (ac - bs), weights[0][x] * (bc + as_)];
-        let minus = [weights[1][x] * (ac + bs), weights[1][x] * (bc - as_)];
-        *magnitude += (plus[0].abs() + plus[1].abs()) + (minus[0].abs() + minus[1].abs());
+        let plus = [inverse_plus[x] * (ac - bs), inverse_plus[x] * (bc + as_)];
+        let minus = [inverse_minus[x] * (ac + bs), inverse_minus[x] * (bc - as_)];
+        let [lengths_plus, lengths_minus] = [plus, minus].map(|[re, im]| re.abs() + im.abs());
+        inverses[x] += lengths_plus + lengths_minus;
+        magnitudes[x] += lengths_plus * at_plus[x].abs() + lengths_minus * at_minus[x].abs();
+        let plus = plus.map(|part| at_plus[x] * part);
+        let minus = minus.map(|part| at_minus[x] * part);
         factors[0][0][x] = plus[0] + minus[0];
         factors[0][1][x] = plus[1] + minus[1];
         factors[1][0][x] = plus[1] - minus[1];
