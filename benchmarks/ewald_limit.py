@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 ACCURACY = 1e-8
 
-PAIR_FLOP = 8 + 58 + 4
-"""Distance; screened interaction (square root, division, exponential function of degree 11,
-polynomial of degree 12); its products with both charges, added up."""
+PAIR_FLOP = 8 + 43 + 4
+"""Distance; screened interaction (square root, division, polynomial of degree 19); its products
+with both charges, added up."""
 
 SITE_WAVE_FLOP = 4 + 4
 """For a wave of the half sphere: a site's share of the structure factor, and the wave's share of a
 potential. The wave at the other end of the row has the same four products."""
 
-WAVE_FLOP = 40
-"""Weight of a wave, of which the exponential function takes most."""
+WAVE_FLOP = 70
+"""Weight of a wave, of which a polynomial of degree 31 takes most."""
 
 PAIR_BYTES = 2 * 12
 """Squared distance and site of a pair, written and read."""

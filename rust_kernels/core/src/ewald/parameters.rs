@@ -28,6 +28,10 @@ const PAIR_OF_IMAGES: f64 = 7.0;
 const PAIR_OF_GRID: f64 = 12.0;
 /// for a site and k-vector (of the full sphere) of the structure factors and potentials,
 const WAVE: f64 = 0.3;
+/// where the phases of the sites do not stay in the second-level cache,
+const WAVE_OF_MANY: f64 = 0.5;
+/// from so many sites on,
+const MANY: f64 = 1200.0;
 /// for a point of a mesh, with its share of the transforms,
 const MESH_POINT: f64 = 35.0;
 /// and for a site that is spread over a mesh and interpolated from it.
@@ -77,6 +81,15 @@ impl ChargeSums {
             PAIR_OF_IMAGES
         } else {
             PAIR_OF_GRID
+        }
+    }
+
+    /// Estimated time for a site and k-vector in ns.
+    fn wave_cost(&self) -> f64 {
+        if self.n_charged < MANY {
+            WAVE
+        } else {
+            WAVE_OF_MANY
         }
     }
 
@@ -199,7 +212,8 @@ impl Parameters {
         let mut chosen = Self::cut(bounds, target, cutoff);
         let waves = sphere(chosen.k_cut / (2.0 * PI)) * basis.volume();
         let sites = 0.5 * (charges.n_charged + charges.n_distinct);
-        chosen.cost = charges.pair_cost() * chosen.pairs(basis, charges) + WAVE * sites * waves;
+        chosen.cost = charges.pair_cost() * chosen.pairs(basis, charges)
+            + charges.wave_cost() * sites * waves;
         chosen
     }
 
@@ -299,7 +313,8 @@ fn at_alpha(alpha: f64) -> impl Fn(f64) -> f64 {
 fn balanced_cutoff(basis: &Lattice, charges: &ChargeSums) -> impl Fn(f64) -> f64 {
     let n = charges.n_charged;
     let distinct = 2.0 * charges.n_distinct / (n + charges.n_distinct);
-    let density = n * (charges.pair_cost() / WAVE) * distinct / basis.volume().powi(2);
+    let density =
+        n * (charges.pair_cost() / charges.wave_cost()) * distinct / basis.volume().powi(2);
     let length = density.powf(-1.0 / 6.0) / (2.0 * PI).sqrt();
     move |beta| length * (beta + BEYOND).sqrt()
 }

@@ -12,7 +12,7 @@ use crate::lattice::{Lattice, Vec3, dot, norm, sub};
 use crate::simd::Level;
 
 /// Most sites for which this is faster than [`super::NeighborGrid`],
-pub const MOST_SITES: usize = 4000;
+pub const MOST_SITES: usize = 1200;
 /// and most images, of which a long and thin cell has many within reach.
 const MOST_IMAGES: f64 = 2000.0;
 
