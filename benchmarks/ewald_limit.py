@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 ACCURACY = 1e-8
 
-PAIR_FLOP = 8 + 43 + 4
-"""Distance; screened interaction (square root, division, polynomial of degree 19); its products
+PAIR_FLOP = 8 + 47 + 4
+"""Distance; screened interaction (square root, division, polynomial of degree 21); its products
 with both charges, added up."""
 
 SITE_WAVE_FLOP = 4 + 4

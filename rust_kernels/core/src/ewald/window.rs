@@ -33,7 +33,7 @@ pub(super) const BEYOND: f64 = 0.8;
 /// Coefficients of the polynomials, enough for errors near rounding,
 pub(super) const FULL: usize = 32;
 /// and those of the one that is used for pairs where its error is small enough.
-pub(super) const SHORT: usize = 20;
+pub(super) const SHORT: usize = 22;
 
 /// Nodes of the interpolation, at which all functions here are resolved.
 const NODES: usize = 40;
