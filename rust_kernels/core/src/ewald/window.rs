@@ -6,9 +6,8 @@
 //! choice is a Gaussian, which has to be cut in both spaces; a window that ends at `r_c` is cut in
 //! one only, and the function that is confined best in the other is much narrower there: prolate
 //! functions have been used for it (J. Liang, L. Lu, A. Barnett, L. Greengard, S. Jiang,
-//! arXiv:2505.09727). With half as many pairs and waves as for a Gaussian comes the window of Kaiser
-//! and Bessel of order 1,
-//! `h(x) = s I_1(beta s)` with `s^2 = 1 - x^2`, whose transform is known in closed form:
+//! arXiv:2505.09727). The window of Kaiser and Bessel of order 1, which takes half as many pairs and
+//! waves as a Gaussian, is `h(x) = s I_1(beta s)` with `s^2 = 1 - x^2`, whose transform is known in closed form:
 //! `F(kappa) = f(beta^2 - kappa^2) / f(beta^2)`, where `f(w^2) = i_1(w) / w` with the modified
 //! spherical Bessel function, which beyond `beta` turns into `j_1(u) / u` with `u^2 = -w^2`.
 //!
@@ -35,7 +34,7 @@ pub(super) const FULL: usize = 32;
 /// and those of the one that is used for pairs where its error is small enough.
 pub(super) const SHORT: usize = 22;
 
-/// Nodes of the interpolation, at which all functions here are resolved.
+/// Nodes of the interpolation, more than enough for all functions here.
 const NODES: usize = 40;
 
 /// What rounding adds to the error of a polynomial.
@@ -64,14 +63,6 @@ pub(super) struct Window {
     pub mesh_errors: OnceLock<mesh::StepErrors>,
 }
 
-impl Window {
-    /// `F(kappa)` for `kappa` up to `beta + BEYOND`.
-    pub fn transform(&self, kappa: f64) -> f64 {
-        let share = kappa / (self.beta + BEYOND);
-        polynomial(&self.waves.coefficients, 2.0 * share * share - 1.0)
-    }
-}
-
 /// A polynomial, lowest power first, and a bound on its error from -1 to 1.
 #[derive(Debug)]
 pub(super) struct Fit<const N: usize> {
@@ -87,14 +78,21 @@ impl Window {
         WINDOWS[index].get_or_init(|| Self::new(first + STEP * index as f64))
     }
 
+    /// `F(kappa)` for `kappa` up to `beta + BEYOND`.
+    pub fn transform(&self, kappa: f64) -> f64 {
+        let share = kappa / (self.beta + BEYOND);
+        polynomial(&self.waves.coefficients, 2.0 * share * share - 1.0)
+    }
+
     fn new(beta: f64) -> Self {
         let at_beta = spherical(beta * beta);
         let (mut smooth, window_error) = monomials::<FULL>(&window(beta, at_beta));
         // In terms of x = r^2, L + 2 x L' is the window.
-        for k in (0..FULL).rev() {
-            let next = if k + 1 < FULL { smooth[k + 1] } else { 0.0 };
+        let mut next = 0.0;
+        for (k, c) in smooth.iter_mut().enumerate().rev() {
             let k = k as f64;
-            smooth[k as usize] = (smooth[k as usize] - 2.0 * (k + 1.0) * next) / (2.0 * k + 1.0);
+            *c = (*c - 2.0 * (k + 1.0) * next) / (2.0 * k + 1.0);
+            next = *c;
         }
         let full = |z: f64| polynomial(&smooth, z);
         let (short, short_error) = monomials::<SHORT>(&interpolate(full));
