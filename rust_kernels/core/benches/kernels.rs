@@ -124,14 +124,18 @@ fn over_sizes<T>(
 fn neighbor_list(batch: &CrystalBatch<'_>, cutoff: f64) -> Result<Vec<f64>, BatchError> {
     let lists = NeighborLists::count(batch, cutoff)?;
     let n = lists.n_pairs();
-    let (mut i, mut j, mut distances) = (vec![0; n], vec![0; n], vec![0.0; n]);
-    let mut shifts = vec![[0; 3]; n];
+    let mut sites: [Vec<i64>; 2] = std::array::from_fn(|_| Vec::with_capacity(n));
+    let mut shifts: Vec<i32> = Vec::with_capacity(3 * n);
+    let mut distances = Vec::with_capacity(n);
+    let [i, j] = &mut sites;
     lists.write(PairSlices {
-        i: &mut i,
-        j: &mut j,
-        shifts: &mut shifts,
-        distances: &mut distances,
+        i: &mut i.spare_capacity_mut()[..n],
+        j: &mut j.spare_capacity_mut()[..n],
+        shifts: shifts.spare_capacity_mut()[..3 * n].as_chunks_mut().0,
+        distances: &mut distances.spare_capacity_mut()[..n],
     });
+    // SAFETY: all have been written.
+    unsafe { distances.set_len(n) };
     Ok(distances)
 }
 

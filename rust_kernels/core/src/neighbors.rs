@@ -5,8 +5,11 @@
 
 mod grid;
 mod images;
+mod labels;
 mod list;
+mod rows;
 mod scan;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -14,10 +17,11 @@ use std::f64::consts::PI;
 
 use crate::batch::Crystal;
 use crate::error::{BatchError, CrystalError};
-pub use grid::{Block, BlockVisitor, Neighbor, NeighborGrid};
+pub use grid::{Neighbor, NeighborGrid};
 pub use images::{CellImages, MOST_SITES, PairVisitor, Pairs};
 pub use list::{NeighborLists, PairSlices};
 pub use scan::LANES;
+pub use search::{Block, BlockVisitor};
 
 /// Most pairs of one crystal that are listed or summed over (36 bytes a pair: 18 GB as a list).
 const MAX_PAIRS: f64 = 5e8;

@@ -1,10 +1,11 @@
 //! `neighbor_list`.
 
-use numpy::{PyArray1, PyArray2, PyArrayMethods};
+use numpy::{PyArray1, PyArrayMethods};
 use pyhpc_core::neighbors::{NeighborLists, PairSlices};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::arrays::unwritten;
 use crate::batch::BatchArrays;
 use crate::errors::{Statuses, batch_error};
 use crate::pool;
@@ -21,21 +22,20 @@ pub fn neighbor_list<'py>(
     let lists =
         pool::run(py, threads, || NeighborLists::count(&view, cutoff))?.map_err(batch_error)?;
     let n_pairs = lists.n_pairs();
-    let i = PyArray1::<i64>::zeros(py, n_pairs, false);
-    let j = PyArray1::<i64>::zeros(py, n_pairs, false);
-    let shifts = PyArray2::<i32>::zeros(py, [n_pairs, 3], false);
-    let distances = PyArray1::<f64>::zeros(py, n_pairs, false);
-    {
-        let (mut i, mut j) = (i.readwrite(), j.readwrite());
-        let (mut shifts, mut distances) = (shifts.readwrite(), distances.readwrite());
-        let into = PairSlices {
-            i: i.as_slice_mut()?,
-            j: j.as_slice_mut()?,
-            shifts: shifts.as_slice_mut()?.as_chunks_mut().0,
-            distances: distances.as_slice_mut()?,
-        };
-        pool::run(py, threads, || lists.write(into))?;
-    }
+    // SAFETY: `write` writes all of each, or panics, and then they are dropped unseen.
+    let ((i, of_i), (j, of_j)) = unsafe { (unwritten(py, n_pairs), unwritten(py, n_pairs)) };
+    // SAFETY: as above.
+    let (shifts, of_shifts) = unsafe { unwritten::<i32>(py, 3 * n_pairs) };
+    // SAFETY: as above.
+    let (distances, of_distances) = unsafe { unwritten(py, n_pairs) };
+    let (of_shifts, _) = of_shifts.as_chunks_mut();
+    let into = PairSlices {
+        i: of_i,
+        j: of_j,
+        shifts: of_shifts,
+        distances: of_distances,
+    };
+    pool::run(py, threads, || lists.write(into))?;
     let mut offsets = vec![0i64];
     let mut end = 0;
     let statuses = Statuses::collect(lists.into_counts(), |_, count| {
@@ -45,7 +45,7 @@ pub fn neighbor_list<'py>(
     let result = PyDict::new(py);
     result.set_item("i", i)?;
     result.set_item("j", j)?;
-    result.set_item("shifts", shifts)?;
+    result.set_item("shifts", shifts.reshape([n_pairs, 3])?)?;
     result.set_item("distances", distances)?;
     result.set_item("crystal_offsets", PyArray1::from_vec(py, offsets))?;
     statuses.write(&result)?;

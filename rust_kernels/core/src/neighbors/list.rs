@@ -1,16 +1,13 @@
 //! Lists of pairs: counted first, so that they are written once, where they are to stay.
 
+use std::mem::{self, MaybeUninit};
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::grid::Label;
 use super::{Block, BlockVisitor, LANES, NeighborGrid, check_cutoff, check_pairs};
-use crate::batch::CrystalBatch;
+use crate::batch::{CrystalBatch, map_sites};
 use crate::error::{BatchError, CrystalError};
-
-/// Sites of a large crystal whose pairs are written by one thread at a time.
-const SITES_PER_JOB: usize = 256;
 
 /// Full neighbour lists of the crystals of a batch, counted but not yet written.
 #[derive(Debug)]
@@ -23,30 +20,31 @@ pub struct NeighborLists {
 struct Counted {
     grid: NeighborGrid,
     /// (n_sites,) number of neighbours.
-    counts: Vec<usize>,
+    counts: Vec<u32>,
     /// First site within the batch.
     first_site: i64,
     large: bool,
 }
 
-/// Where pairs are written to, sorted by site `i`; sites are counted over the whole batch.
-#[derive(Debug)]
+/// Where pairs are written to, sorted by site `i`; sites are counted over the whole batch. Nothing
+/// need be there before: to fill so much memory first would take as long as a search.
+#[derive(Debug, Default)]
 pub struct PairSlices<'o> {
     /// First site of each pair.
-    pub i: &'o mut [i64],
+    pub i: &'o mut [MaybeUninit<i64>],
     /// Second site of each pair.
-    pub j: &'o mut [i64],
+    pub j: &'o mut [MaybeUninit<i64>],
     /// Lattice translation of the second site.
-    pub shifts: &'o mut [[i32; 3]],
+    pub shifts: &'o mut [[MaybeUninit<i32>; 3]],
     /// Distance in angstrom.
-    pub distances: &'o mut [f64],
+    pub distances: &'o mut [MaybeUninit<f64>],
 }
 
 impl<'o> PairSlices<'o> {
     /// Cuts off the first `n` pairs.
     fn take(&mut self, n: usize) -> PairSlices<'o> {
         fn take<'o, T>(rest: &mut &'o mut [T], n: usize) -> &'o mut [T] {
-            let (first, others) = std::mem::take(rest).split_at_mut(n);
+            let (first, others) = mem::take(rest).split_at_mut(n);
             *rest = others;
             first
         }
@@ -67,7 +65,7 @@ impl NeighborLists {
             check_pairs(crystal, cutoff)?;
             let grid = NeighborGrid::new(crystal, cutoff);
             let large = crystal.is_large();
-            let counts = grid.map_sites(large, |site| grid.count(site));
+            let counts = count_neighbors(&grid, crystal.n_sites(), large);
             Ok(Counted {
                 grid,
                 counts,
@@ -75,14 +73,8 @@ impl NeighborLists {
                 large,
             })
         });
-        let counts = crystals
-            .iter()
-            .flatten()
-            .flat_map(|counted| &counted.counts);
-        Ok(Self {
-            n_pairs: counts.sum(),
-            crystals,
-        })
+        let n_pairs = crystals.iter().flatten().map(Counted::n_pairs).sum();
+        Ok(Self { crystals, n_pairs })
     }
 
     /// Pairs of all crystals.
@@ -90,77 +82,114 @@ impl NeighborLists {
         self.n_pairs
     }
 
-    /// Writes the pairs, crystal after crystal, into slices of length [`Self::n_pairs`].
+    /// Writes the pairs, crystal after crystal, into slices of length [`Self::n_pairs`]: all of each.
     pub fn write(&self, mut into: PairSlices<'_>) {
-        let mut jobs = Vec::with_capacity(self.crystals.len());
-        for counted in self.crystals.iter().flatten() {
-            let n_sites = counted.counts.len();
-            let per_job = if counted.large {
-                SITES_PER_JOB
-            } else {
-                n_sites
-            };
-            for start in (0..n_sites).step_by(per_job) {
-                let sites = start..n_sites.min(start + per_job);
-                let n_pairs = counted.counts[sites.clone()].iter().sum();
-                jobs.push((counted, sites, into.take(n_pairs)));
-            }
-        }
-        jobs.into_par_iter()
+        let counted = self.crystals.iter().flatten();
+        let parts: Vec<_> = counted
+            .map(|counted| (counted, into.take(counted.n_pairs())))
+            .collect();
+        parts
+            .into_par_iter()
             .with_max_len(8)
-            .for_each(|(counted, sites, into)| counted.write(sites, into));
+            .for_each(|(counted, into)| counted.write(into));
     }
 
     /// Number of pairs of each crystal, or why it has no list.
     pub fn into_counts(self) -> Vec<Result<usize, CrystalError>> {
-        let count = |counted: Counted| counted.counts.iter().sum();
         self.crystals
             .into_iter()
-            .map(|crystal| crystal.map(count))
+            .map(|crystal| crystal.map(|counted| counted.n_pairs()))
             .collect()
     }
 }
 
+/// Number of neighbours of each site.
+fn count_neighbors(grid: &NeighborGrid, n_sites: usize, parallel: bool) -> Vec<u32> {
+    let clusters = grid.clusters();
+    let found = map_sites(clusters.len(), parallel, |k| {
+        grid.count(clusters[k].clone())
+    });
+    let in_order = clusters.iter().zip(&found);
+    let in_order = in_order.flat_map(|(members, found)| &found[..members.len()]);
+    let mut counts = vec![0; n_sites];
+    for (site, &count) in grid.order().zip(in_order) {
+        counts[site] = count;
+    }
+    counts
+}
+
 impl Counted {
-    fn write(&self, sites: Range<usize>, mut into: PairSlices<'_>) {
-        for site in sites {
-            let mut writer = Writer {
-                into: into.take(self.counts[site]),
-                first_site: self.first_site,
-                site: self.first_site + site as i64,
-            };
-            self.grid.for_each_block(site, &mut writer);
+    fn n_pairs(&self) -> usize {
+        self.counts.iter().map(|&count| count as usize).sum()
+    }
+
+    fn write(&self, mut into: PairSlices<'_>) {
+        let mut of_site: Vec<PairSlices<'_>> = self
+            .counts
+            .iter()
+            .map(|&count| into.take(count as usize))
+            .collect();
+        let mut in_order: Vec<(i64, PairSlices<'_>)> = (self.grid.order())
+            .map(|site| {
+                let number = self.first_site + site as i64;
+                (number, mem::take(&mut of_site[site]))
+            })
+            .collect();
+        drop(of_site);
+        let mut rest = in_order.as_mut_slice();
+        let jobs: Vec<(Range<usize>, Writer<'_, '_>)> = (self.grid.clusters().into_iter())
+            .map(|members| {
+                let (into, others) = mem::take(&mut rest).split_at_mut(members.len());
+                rest = others;
+                let first_site = self.first_site;
+                (members, Writer { into, first_site })
+            })
+            .collect();
+        let write = |(members, mut writer): (Range<usize>, Writer<'_, '_>)| {
+            self.grid.for_each_block_of(members, &mut writer);
+            // What is counted on to be written is.
+            assert!(writer.into.iter().all(|(_, left)| left.i.is_empty()));
+        };
+        if self.large {
+            jobs.into_par_iter().with_min_len(8).for_each(write);
+        } else {
+            jobs.into_iter().for_each(write);
         }
     }
 }
 
-/// Writes the pairs of one site.
-struct Writer<'o> {
-    into: PairSlices<'o>,
+/// Writes the pairs of some sites.
+struct Writer<'a, 'o> {
+    /// The number of each, and what is left of its place.
+    into: &'a mut [(i64, PairSlices<'o>)],
+    /// Number of the first site of the crystal.
     first_site: i64,
-    site: i64,
 }
 
-impl BlockVisitor for Writer<'_> {
+impl BlockVisitor for Writer<'_, '_> {
     #[inline(always)]
     fn visit(&mut self, block: &Block<'_>) {
         let n = block.len();
-        let into = self.into.take(n);
-        into.i.fill(self.site);
+        let (site, left) = &mut self.into[block.member()];
+        let into = left.take(n);
+        into.i.fill(MaybeUninit::new(*site));
         let squared = block.squared().as_flattened();
         for (distance, squared) in into.distances.iter_mut().zip(squared) {
-            *distance = squared.sqrt();
+            distance.write(squared.sqrt());
         }
-        let (js, shifts) = (into.j.chunks_mut(LANES), into.shifts.chunks_mut(LANES));
-        for (group, (j, shifts)) in js.zip(shifts).enumerate() {
-            let mut labels = [Label::default(); LANES];
-            for (lane, label) in labels.iter_mut().enumerate() {
-                *label = block.label(group * LANES + lane);
+        if n < LANES {
+            for (k, (j, shift)) in into.j.iter_mut().zip(into.shifts).enumerate() {
+                j.write(self.first_site + block.site(k) as i64);
+                *shift = block.shift(k).map(MaybeUninit::new);
             }
-            for ((j, shift), [x, y, z, site]) in j.iter_mut().zip(shifts).zip(labels) {
-                *j = self.first_site + i64::from(site);
-                *shift = [x, y, z];
-            }
+            return;
+        }
+        // Whole groups, of which the last begins where it ends with the last neighbour.
+        let last = n - LANES;
+        for first in (0..last).step_by(LANES).chain([last]) {
+            let j = &mut into.j[first..first + LANES].as_chunks_mut().0[0];
+            let shifts = &mut into.shifts[first..first + LANES].as_chunks_mut().0[0];
+            block.write_labels(first, self.first_site, j, shifts);
         }
     }
 }

@@ -1,22 +1,124 @@
-//! The innermost loop: which atoms of a run are within the cutoff of a point.
+//! The innermost loop: which candidates are within the cutoff of a point.
 //!
-//! Each level keeps the atoms in their order and computes `(dx dx + dy dy) + dz dz`, so that all
-//! find the same atoms at the same distances, bit for bit.
+//! Each level keeps the candidates in their order and computes `(dx dx + dy dy) + dz dz`, so that
+//! all find the same atoms at the same distances, bit for bit.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::grid::Atoms;
 use crate::lattice::Vec3;
 
-/// Most atoms of a run that are tested at a time.
-pub const PIECE: usize = 64;
-
-/// Hits are handed on when there might be no room for another piece.
-pub const CAPACITY: usize = 2 * PIECE;
-
 /// Most doubles that any level tests at a time: so many more atoms may be read, and so many more
 /// hits written, than there are.
 pub const LANES: usize = 8;
+
+/// Most candidates that are tested at a time, a multiple of [`LANES`].
+pub const PIECE: usize = 128;
+
+/// Hits are handed on when there might be no room for another piece.
+const CAPACITY: usize = 2 * PIECE;
+
+/// Most candidates that are lined up.
+const MOST_CANDIDATES: usize = 1024;
+
+/// Atoms that may be within the cutoff of some sites, in one line: their coordinates, moved by the
+/// offset of the image that they were found in, and what is to be known of those that are.
+///
+/// As with [`Hits`], nothing is written to begin with. The first `len` of each array are, by `add`,
+/// and after `pad` all up to the end of the last group of [`LANES`].
+#[derive(Debug)]
+pub struct Candidates {
+    len: usize,
+    coords: [[MaybeUninit<f64>; MOST_CANDIDATES + LANES]; 3],
+    slots: [MaybeUninit<u32>; MOST_CANDIDATES + LANES],
+    images: [MaybeUninit<u32>; MOST_CANDIDATES + LANES],
+}
+
+impl Candidates {
+    #[inline(always)]
+    pub fn new() -> Self {
+        Self {
+            len: 0,
+            coords: [[MaybeUninit::uninit(); MOST_CANDIDATES + LANES]; 3],
+            slots: [MaybeUninit::uninit(); MOST_CANDIDATES + LANES],
+            images: [MaybeUninit::uninit(); MOST_CANDIDATES + LANES],
+        }
+    }
+
+    /// Number of candidates.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// How many more there may be.
+    #[inline(always)]
+    pub fn room(&self) -> usize {
+        MOST_CANDIDATES - self.len
+    }
+
+    /// Forgets all candidates.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Adds the atoms in some slots, as many as there is room for, as seen in an image.
+    #[inline(always)]
+    pub fn add(&mut self, atoms: &Atoms, slots: Range<u32>, offset: &Vec3, image: u32) {
+        assert!(slots.len() <= self.room());
+        // In whole groups: the last may hold atoms that come after, which are overwritten.
+        let whole = slots.len().next_multiple_of(LANES);
+        let from = slots.start as usize..slots.start as usize + whole;
+        let into = self.len..self.len + whole;
+        let [x, y, z] = [&atoms.x, &atoms.y, &atoms.z]
+            .map(|values| values[from.clone()].as_chunks::<LANES>().0);
+        let [to_x, to_y, to_z] =
+            (self.coords.each_mut()).map(|values| values[into.clone()].as_chunks_mut::<LANES>().0);
+        let to_slots = self.slots[into.clone()].as_chunks_mut::<LANES>().0;
+        let to_images = self.images[into].as_chunks_mut::<LANES>().0;
+        for k in 0..whole / LANES {
+            let first = slots.start + (k * LANES) as u32;
+            to_x[k] = x[k].map(|x| MaybeUninit::new(x + offset[0]));
+            to_y[k] = y[k].map(|y| MaybeUninit::new(y + offset[1]));
+            to_z[k] = z[k].map(|z| MaybeUninit::new(z + offset[2]));
+            to_slots[k] = std::array::from_fn(|lane| MaybeUninit::new(first + lane as u32));
+            to_images[k] = [MaybeUninit::new(image); LANES];
+        }
+        self.len += slots.len();
+    }
+
+    /// Fills the last group of [`LANES`] up with candidates that are infinitely far.
+    #[inline(always)]
+    pub fn pad(&mut self) {
+        let end = self.len..self.len + LANES;
+        for coords in &mut self.coords {
+            coords[end.clone()].fill(MaybeUninit::new(f64::INFINITY));
+        }
+        self.slots[end.clone()].fill(MaybeUninit::new(0));
+        self.images[end].fill(MaybeUninit::new(0));
+    }
+
+    /// Moves a candidate, if it is one, infinitely far away; gives its first coordinate.
+    #[inline(always)]
+    pub fn hide(&mut self, candidate: usize) -> f64 {
+        if candidate >= self.len {
+            return f64::INFINITY;
+        }
+        let x = &mut self.coords[0][candidate];
+        // SAFETY: written by `add`, as are all up to `len`.
+        unsafe { std::mem::replace(x, MaybeUninit::new(f64::INFINITY)).assume_init() }
+    }
+
+    /// Brings it back.
+    #[inline(always)]
+    pub fn show(&mut self, candidate: usize, x: f64) {
+        if candidate < self.len {
+            self.coords[0][candidate].write(x);
+        }
+    }
+}
 
 /// Atoms within the cutoff: their squared distances and places among the atoms of the grid.
 ///
@@ -102,95 +204,78 @@ unsafe fn groups<T>(values: &[MaybeUninit<T>], len: usize) -> &[[T; LANES]] {
     unsafe { &*(std::ptr::from_ref(groups) as *const [[T; LANES]]) }
 }
 
-/// A run of at most [`PIECE`] atoms, and what they are tested against.
+/// Which candidates are tested, [`PIECE`] at most, and what against. The first is the first of a
+/// group of [`LANES`].
 #[derive(Debug, Clone, Copy)]
-pub struct Run {
+pub struct Query {
     pub start: usize,
     pub end: usize,
-    pub image: u32,
     pub origin: Vec3,
     pub cutoff_squared: f64,
 }
 
-/// Adds the atoms of a run that are within the cutoff; without `KEEP` they are only counted.
+impl Query {
+    /// Checks, in one place, what the scans rest on: that the candidates are written in whole groups,
+    /// and that there is room for hits.
+    #[inline(always)]
+    fn check<const KEEP: bool>(&self, candidates: &Candidates, hits: &Hits) {
+        assert!(self.start.is_multiple_of(LANES) && self.end <= self.start + PIECE);
+        assert!(self.end <= candidates.len && candidates.len <= MOST_CANDIDATES);
+        assert!(!KEEP || hits.len + PIECE <= CAPACITY);
+    }
+}
+
+/// Adds the candidates that are within the cutoff; without `KEEP` they are only counted. The
+/// candidates are to be padded.
 #[inline(always)]
-pub fn scalar<const KEEP: bool>(atoms: &Atoms, run: &Run, hits: &mut Hits) {
-    let Run { start, end, .. } = *run;
-    let (x, y, z) = (&atoms.x[..end], &atoms.y[..end], &atoms.z[..end]);
-    for k in start..end {
-        let (dx, dy, dz) = (
-            x[k] - run.origin[0],
-            y[k] - run.origin[1],
-            z[k] - run.origin[2],
-        );
+pub fn scalar<const KEEP: bool>(candidates: &Candidates, query: &Query, hits: &mut Hits) {
+    query.check::<KEEP>(candidates, hits);
+    let [x0, y0, z0] = query.origin;
+    for k in query.start..query.end {
+        // SAFETY: written by `add`, as are all up to `len`.
+        let [x, y, z] = [0, 1, 2].map(|axis| unsafe { candidates.coords[axis][k].assume_init() });
+        let (dx, dy, dz) = (x - x0, y - y0, z - z0);
         let squared = (dx * dx + dy * dy) + dz * dz;
         // Written in any case, and overwritten unless it counts: no branch to predict.
         if KEEP {
             hits.squared[hits.len].write(squared);
-            hits.slots[hits.len].write(k as u32);
-            hits.images[hits.len].write(run.image);
+            hits.slots[hits.len] = candidates.slots[k];
+            hits.images[hits.len] = candidates.images[k];
         }
-        hits.len += usize::from(squared < run.cutoff_squared);
+        hits.len += usize::from(squared < query.cutoff_squared);
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::{avx2, avx512, prefetch};
-
-/// Nothing, where how to do it is not known.
-#[cfg(not(target_arch = "x86_64"))]
-pub fn prefetch<T>(_: &T) {}
+pub use x86::{avx2, avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Atoms, CAPACITY, Hits, LANES, PIECE, Run};
+    use super::{Candidates, Hits, Query};
 
-    /// Asks for a value of up to two cache lines that will be needed soon.
-    #[inline(always)]
-    pub fn prefetch<T>(value: &T) {
-        let first = std::ptr::from_ref(value).cast::<i8>();
-        let last = first.wrapping_add(size_of::<T>() - 1);
-        // SAFETY: reads nothing that the program could see.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(first);
-            _mm_prefetch::<_MM_HINT_T0>(last);
-        }
-    }
-
-    /// Checks, in one place, what the loads and stores below rest on.
-    #[inline(always)]
-    fn check<const KEEP: bool>(atoms: &Atoms, run: &Run, hits: &Hits) {
-        let padded = run.end + LANES;
-        let shortest = atoms.x.len().min(atoms.y.len()).min(atoms.z.len());
-        assert!(padded <= shortest && run.end <= run.start + PIECE);
-        assert!(!KEEP || hits.len + PIECE <= CAPACITY);
-    }
-
-    /// Adds the atoms of a run that are within the cutoff; without `KEEP` they are only counted.
+    /// As [`super::scalar`], eight candidates at a time.
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
     #[inline]
-    pub fn avx512<const KEEP: bool>(atoms: &Atoms, run: &Run, hits: &mut Hits) {
-        check::<KEEP>(atoms, run, hits);
-        let [x0, y0, z0] = run.origin;
-        let (x0, y0, z0) = (_mm512_set1_pd(x0), _mm512_set1_pd(y0), _mm512_set1_pd(z0));
-        let cutoff_squared = _mm512_set1_pd(run.cutoff_squared);
-        let image = _mm256_set1_epi32(run.image as i32);
-        let step = _mm256_set1_epi32(8);
-        let mut slots = _mm256_add_epi32(
-            _mm256_set1_epi32(run.start as i32),
-            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
-        );
+    pub fn avx512<const KEEP: bool>(candidates: &Candidates, query: &Query, hits: &mut Hits) {
+        query.check::<KEEP>(candidates, hits);
+        let [x0, y0, z0] = query.origin.map(|x| _mm512_set1_pd(x));
+        let [x, y, z] = candidates
+            .coords
+            .each_ref()
+            .map(|x| x.as_ptr().cast::<f64>());
+        let (slots, images) = (candidates.slots.as_ptr(), candidates.images.as_ptr());
+        let cutoff_squared = _mm512_set1_pd(query.cutoff_squared);
         let mut len = hits.len;
-        let mut k = run.start;
-        while k < run.end {
-            // SAFETY: `check` found 8 more atoms than the run ends with.
+        let mut k = query.start;
+        while k < query.end {
+            // SAFETY: `check` found the group within the candidates, and `pad` has filled it up.
             let (x, y, z) = unsafe {
                 (
-                    _mm512_loadu_pd(atoms.x.as_ptr().add(k)),
-                    _mm512_loadu_pd(atoms.y.as_ptr().add(k)),
-                    _mm512_loadu_pd(atoms.z.as_ptr().add(k)),
+                    _mm512_loadu_pd(x.add(k)),
+                    _mm512_loadu_pd(y.add(k)),
+                    _mm512_loadu_pd(z.add(k)),
                 )
             };
             let (x, y, z) = (
@@ -202,12 +287,13 @@ mod x86 {
                 _mm512_add_pd(_mm512_mul_pd(x, x), _mm512_mul_pd(y, y)),
                 _mm512_mul_pd(z, z),
             );
-            let left = run.end - k;
-            let of_run = if left >= 8 { 0xff } else { (1u8 << left) - 1 };
-            let inside = _mm512_mask_cmp_pd_mask::<_CMP_LT_OQ>(of_run, squared, cutoff_squared);
+            let inside = _mm512_cmp_pd_mask::<_CMP_LT_OQ>(squared, cutoff_squared);
             if KEEP {
-                // SAFETY: the run has at most `PIECE` atoms, for which `check` found room, and 8 more.
+                // SAFETY: the loads as above; for the stores `check` found room for all candidates
+                // of the query, which are whole groups but for the last.
                 unsafe {
+                    let slots = _mm256_loadu_si256(slots.add(k).cast());
+                    let images = _mm256_loadu_si256(images.add(k).cast());
                     _mm512_storeu_pd(
                         hits.squared.as_mut_ptr().add(len).cast(),
                         _mm512_maskz_compress_pd(inside, squared),
@@ -216,11 +302,13 @@ mod x86 {
                         hits.slots.as_mut_ptr().add(len).cast(),
                         _mm256_maskz_compress_epi32(inside, slots),
                     );
-                    _mm256_storeu_si256(hits.images.as_mut_ptr().add(len).cast(), image);
+                    _mm256_storeu_si256(
+                        hits.images.as_mut_ptr().add(len).cast(),
+                        _mm256_maskz_compress_epi32(inside, images),
+                    );
                 }
             }
             len += inside.count_ones() as usize;
-            slots = _mm256_add_epi32(slots, step);
             k += 8;
         }
         hits.len = len;
@@ -245,24 +333,27 @@ mod x86 {
         table
     };
 
-    /// Adds the atoms of a run that are within the cutoff; without `KEEP` they are only counted.
+    /// As [`super::scalar`], four candidates at a time.
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
     #[inline]
-    pub fn avx2<const KEEP: bool>(atoms: &Atoms, run: &Run, hits: &mut Hits) {
-        check::<KEEP>(atoms, run, hits);
-        let [x0, y0, z0] = run.origin;
-        let (x0, y0, z0) = (_mm256_set1_pd(x0), _mm256_set1_pd(y0), _mm256_set1_pd(z0));
-        let cutoff_squared = _mm256_set1_pd(run.cutoff_squared);
-        let image = _mm_set1_epi32(run.image as i32);
+    pub fn avx2<const KEEP: bool>(candidates: &Candidates, query: &Query, hits: &mut Hits) {
+        query.check::<KEEP>(candidates, hits);
+        let [x0, y0, z0] = query.origin.map(|x| _mm256_set1_pd(x));
+        let [x, y, z] = candidates
+            .coords
+            .each_ref()
+            .map(|x| x.as_ptr().cast::<f64>());
+        let (slots, images) = (candidates.slots.as_ptr(), candidates.images.as_ptr());
+        let cutoff_squared = _mm256_set1_pd(query.cutoff_squared);
         let mut len = hits.len;
-        let mut k = run.start;
-        while k < run.end {
-            // SAFETY: `check` found 8 more atoms than the run ends with.
+        let mut k = query.start;
+        while k < query.end {
+            // SAFETY: `check` found the group within the candidates, and `pad` has filled it up.
             let (x, y, z) = unsafe {
                 (
-                    _mm256_loadu_pd(atoms.x.as_ptr().add(k)),
-                    _mm256_loadu_pd(atoms.y.as_ptr().add(k)),
-                    _mm256_loadu_pd(atoms.z.as_ptr().add(k)),
+                    _mm256_loadu_pd(x.add(k)),
+                    _mm256_loadu_pd(y.add(k)),
+                    _mm256_loadu_pd(z.add(k)),
                 )
             };
             let (x, y, z) = (
@@ -274,12 +365,11 @@ mod x86 {
                 _mm256_add_pd(_mm256_mul_pd(x, x), _mm256_mul_pd(y, y)),
                 _mm256_mul_pd(z, z),
             );
-            let left = run.end - k;
-            let of_run = if left >= 4 { 0xf } else { (1usize << left) - 1 };
             let inside = _mm256_cmp_pd::<_CMP_LT_OQ>(squared, cutoff_squared);
-            let inside = _mm256_movemask_pd(inside) as usize & of_run;
+            let inside = _mm256_movemask_pd(inside) as usize;
             if KEEP {
-                // SAFETY: a row of the table is as long as the vector; the stores as above.
+                // SAFETY: a row of the table is as long as the vector; the loads as above; for the
+                // stores `check` found room for all candidates of the query.
                 unsafe {
                     let order = _mm256_loadu_si256(TO_FRONT[inside].as_ptr().cast());
                     let front = _mm256_permutevar8x32_ps(_mm256_castpd_ps(squared), order);
@@ -293,10 +383,15 @@ mod x86 {
                         lanes,
                         _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6),
                     );
-                    let slots =
-                        _mm_add_epi32(_mm_set1_epi32(k as i32), _mm256_castsi256_si128(lanes));
+                    let lanes = _mm256_castsi256_si128(lanes);
+                    let in_front = |values: *const i32| {
+                        let values = _mm_castsi128_ps(_mm_loadu_si128(values.cast()));
+                        _mm_castps_si128(_mm_permutevar_ps(values, lanes))
+                    };
+                    let slots = in_front(slots.add(k).cast());
+                    let images = in_front(images.add(k).cast());
                     _mm_storeu_si128(hits.slots.as_mut_ptr().add(len).cast(), slots);
-                    _mm_storeu_si128(hits.images.as_mut_ptr().add(len).cast(), image);
+                    _mm_storeu_si128(hits.images.as_mut_ptr().add(len).cast(), images);
                 }
             }
             len += inside.count_ones() as usize;

@@ -61,6 +61,34 @@ fn listed(grid: &NeighborGrid, n: usize) -> Vec<Bits> {
     found
 }
 
+/// The same, found cluster by cluster; each site's number of neighbours is what is counted.
+fn listed_by_cluster(grid: &NeighborGrid, n: usize) -> Vec<Bits> {
+    let order: Vec<usize> = grid.order().collect();
+    let mut of_site: Vec<Option<Vec<Bits>>> = vec![None; n];
+    for members in grid.clusters() {
+        let sites = &order[members.clone()];
+        let mut found: Vec<Vec<Bits>> = vec![Vec::new(); sites.len()];
+        grid.for_each_block_of(members.clone(), &mut |block: &Block<'_>| {
+            for k in 0..block.len() {
+                let neighbor = block.neighbor(k);
+                found[block.member()].push((
+                    sites[block.member()],
+                    neighbor.site,
+                    neighbor.shift,
+                    neighbor.distance.to_bits(),
+                    neighbor.vector.map(f64::to_bits),
+                ));
+            }
+        });
+        let counts = grid.count(members);
+        for ((&site, found), count) in sites.iter().zip(found).zip(counts) {
+            assert_eq!(found.len(), count as usize);
+            assert!(of_site[site].replace(found).is_none());
+        }
+    }
+    of_site.into_iter().flat_map(Option::unwrap).collect()
+}
+
 fn levels() -> impl Iterator<Item = Level> {
     Level::ALL.into_iter().filter(|level| level.is_supported())
 }
@@ -97,8 +125,9 @@ fn check(crystal: &Crystal<'_>, cutoff: f64) -> usize {
     naive.sort_by_key(|(i, j, shift, _)| (*i, *j, *shift));
     let reference = listed(&NeighborGrid::with_level(crystal, cutoff, Level::Scalar), n);
     for level in levels() {
-        let found = listed(&NeighborGrid::with_level(crystal, cutoff, level), n);
-        assert!(found == reference, "{level:?}");
+        let grid = NeighborGrid::with_level(crystal, cutoff, level);
+        assert!(listed(&grid, n) == reference, "{level:?}");
+        assert!(listed_by_cluster(&grid, n) == reference, "{level:?}");
     }
     let mut found: Vec<_> = reference
         .iter()

@@ -1,0 +1,400 @@
+//! Searches around sites.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::grid::{Home, Neighbor, NeighborGrid};
+use super::labels::{self, Label};
+use super::rows::{SLACK, Zone, floor};
+use super::scan::{self, Candidates, Hits, LANES, PIECE, Query};
+use crate::lattice::{Vec3, sub};
+use crate::simd::Level;
+
+/// Most sites that are searched around together.
+pub const MOST_MEMBERS: usize = 16;
+
+/// Neighbours of one site, several at a time.
+#[derive(Debug)]
+pub struct Block<'a> {
+    grid: &'a NeighborGrid,
+    home: &'a Home,
+    member: usize,
+    hits: &'a Hits,
+}
+
+impl Block<'_> {
+    /// Number of neighbours, at least 1.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.hits.len()
+    }
+
+    /// Never true.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Which of the sites that are searched around together it is whose neighbours these are.
+    #[inline(always)]
+    pub fn member(&self) -> usize {
+        self.member
+    }
+
+    /// Squared distances in square angstrom, in whole groups of [`LANES`]: those beyond `len` are
+    /// infinite.
+    #[inline(always)]
+    pub fn squared(&self) -> &[[f64; LANES]] {
+        self.hits.squared()
+    }
+
+    /// Slots of the neighbours among the atoms of the grid, for values that
+    /// [`NeighborGrid::by_slot`] has put there, in groups likewise. Those beyond `len` are 0.
+    #[inline(always)]
+    pub fn slots(&self) -> &[[u32; LANES]] {
+        self.hits.slots()
+    }
+
+    #[inline(always)]
+    fn slot(&self, k: usize) -> usize {
+        self.slots().as_flattened()[k] as usize
+    }
+
+    #[inline(always)]
+    fn image(&self, k: usize) -> usize {
+        self.hits.images().as_flattened()[k] as usize
+    }
+
+    /// Site of neighbour `k`.
+    #[inline(always)]
+    pub fn site(&self, k: usize) -> usize {
+        self.grid.atoms.labels[self.slot(k)][3] as usize
+    }
+
+    /// Distance of neighbour `k` in angstrom.
+    #[inline(always)]
+    pub fn distance(&self, k: usize) -> f64 {
+        self.squared().as_flattened()[k].sqrt()
+    }
+
+    /// Lattice translation of neighbour `k`.
+    #[inline(always)]
+    pub fn shift(&self, k: usize) -> [i32; 3] {
+        let [x, y, z, _] = self.label(k);
+        [x, y, z]
+    }
+
+    /// Lattice translation and site of neighbour `k`.
+    #[inline(always)]
+    pub fn label(&self, k: usize) -> Label {
+        let own = &self.grid.atoms.labels[self.slot(k)];
+        let image = &self.grid.image_labels[self.image(k)];
+        labels::sum([own, image, &self.home.wrap])
+    }
+
+    /// Writes the sites, counted from `base`, and lattice translations of [`LANES`] neighbours from
+    /// neighbour `first` on.
+    #[inline(always)]
+    pub fn write_labels(
+        &self,
+        first: usize,
+        base: i64,
+        sites: &mut [MaybeUninit<i64>; LANES],
+        shifts: &mut [[MaybeUninit<i32>; 3]; LANES],
+    ) {
+        let (slots, images) = (self.hits.slots(), self.hits.images());
+        let slots = &slots.as_flattened()[first..first + LANES];
+        let images = &images.as_flattened()[first..first + LANES];
+        let (atoms, grid) = (&self.grid.atoms.labels, self.grid);
+        let parts = |k: usize| {
+            let own = &atoms[slots[k] as usize];
+            [own, &grid.image_labels[images[k] as usize], &self.home.wrap]
+        };
+        labels::write_sums(parts, base, sites, shifts);
+    }
+
+    /// All there is to know of neighbour `k`.
+    #[inline(always)]
+    pub fn neighbor(&self, k: usize) -> Neighbor {
+        Neighbor {
+            site: self.site(k),
+            shift: self.shift(k),
+            vector: self.vector(k),
+            distance: self.distance(k),
+        }
+    }
+
+    /// Vector from the site to neighbour `k`, in angstrom.
+    #[inline(always)]
+    pub fn vector(&self, k: usize) -> Vec3 {
+        let (atoms, slot) = (&self.grid.atoms, self.slot(k));
+        let origin = sub(&self.home.coords, &self.grid.offsets[self.image(k)]);
+        sub(&[atoms.x[slot], atoms.y[slot], atoms.z[slot]], &origin)
+    }
+}
+
+/// What is done with the neighbours of a site. Mark `visit`, and what it calls in its loops,
+/// `#[inline(always)]`: only what is inlined uses all of the processor's vector instructions.
+pub trait BlockVisitor {
+    /// Takes the next neighbours.
+    fn visit(&mut self, block: &Block<'_>);
+}
+
+impl<F: FnMut(&Block<'_>)> BlockVisitor for F {
+    #[inline(always)]
+    fn visit(&mut self, block: &Block<'_>) {
+        self(block);
+    }
+}
+
+impl NeighborGrid {
+    /// Calls `visit` for each neighbour of `site`, in an order that depends on the crystal alone.
+    pub fn for_each(&self, site: usize, mut visit: impl FnMut(Neighbor)) {
+        self.for_each_block(site, &mut |block: &Block<'_>| {
+            (0..block.len()).for_each(|k| visit(block.neighbor(k)));
+        });
+    }
+
+    /// Hands the neighbours of `site` to a visitor, several at a time, in an order that depends on
+    /// the crystal alone.
+    #[inline]
+    pub fn for_each_block<V: BlockVisitor>(&self, site: usize, visitor: &mut V) {
+        let rank = self.ranks[site] as usize;
+        self.dispatch::<true, V>(rank..rank + 1, visitor);
+    }
+
+    /// Does the same for the sites of a range of [`Self::order`], [`MOST_MEMBERS`] at most. For those
+    /// of [`Self::clusters`] it takes less time than one after another. [`Block::member`] says whose
+    /// neighbours a block holds; those of each site are in the same order as alone.
+    #[inline]
+    pub fn for_each_block_of<V: BlockVisitor>(&self, members: Range<usize>, visitor: &mut V) {
+        self.dispatch::<true, V>(members, visitor);
+    }
+
+    /// Number of neighbours of each site of such a range.
+    pub fn count(&self, members: Range<usize>) -> [u32; MOST_MEMBERS] {
+        self.dispatch::<false, _>(members, &mut |_: &Block<'_>| {})
+    }
+
+    /// Searches with the instructions of the level; without `KEEP`, neighbours are not handed on but
+    /// counted.
+    #[inline]
+    fn dispatch<const KEEP: bool, V: BlockVisitor>(
+        &self,
+        members: Range<usize>,
+        visitor: &mut V,
+    ) -> [u32; MOST_MEMBERS] {
+        match self.level {
+            Level::Scalar => self.search::<KEEP, V>(members, visitor, scan::scalar::<KEEP>),
+            // SAFETY: the processor has the instructions, which `with_level` asserted.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { self.search_avx2::<KEEP, V>(members, visitor) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { self.search_avx512::<KEEP, V>(members, visitor) },
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => self.search::<KEEP, V>(members, visitor, scan::scalar::<KEEP>),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
+    fn search_avx2<const KEEP: bool, V: BlockVisitor>(
+        &self,
+        members: Range<usize>,
+        visitor: &mut V,
+    ) -> [u32; MOST_MEMBERS] {
+        self.search::<KEEP, V>(members, visitor, |candidates, query, hits| {
+            scan::avx2::<KEEP>(candidates, query, hits);
+        })
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
+    fn search_avx512<const KEEP: bool, V: BlockVisitor>(
+        &self,
+        members: Range<usize>,
+        visitor: &mut V,
+    ) -> [u32; MOST_MEMBERS] {
+        self.search::<KEEP, V>(members, visitor, |candidates, query, hits| {
+            scan::avx512::<KEEP>(candidates, query, hits);
+        })
+    }
+
+    /// Lines up the atoms of all rows that the sphere around any of the members can touch, and tests
+    /// them for each member; gives the numbers of neighbours that were not handed on.
+    #[inline(always)]
+    fn search<const KEEP: bool, V: BlockVisitor>(
+        &self,
+        members: Range<usize>,
+        visitor: &mut V,
+        scan: impl Fn(&Candidates, &Query, &mut Hits),
+    ) -> [u32; MOST_MEMBERS] {
+        assert!(members.len() <= MOST_MEMBERS);
+        let members = &self.homes[members];
+        let zone = self.rows.zone(members.iter().map(|home| home.place));
+        let slots = members.iter().map(|home| home.slot);
+        let slots = slots.fold((u32::MAX, 0), |(low, high), slot| {
+            (low.min(slot), high.max(slot))
+        });
+        let mut hits = Hits::new();
+        let mut counts = [0; MOST_MEMBERS];
+        let mut candidates = Candidates::new();
+        // Where each member is among the candidates.
+        let mut own = [usize::MAX; MOST_MEMBERS];
+        // One by one: a closure would not be compiled for the level.
+        let x_range = self.columns_around(0, &zone);
+        let y_range = self.columns_around(1, &zone);
+        let [nx, ny] = self.n_columns;
+        let below = self.n_below as f64 - 0.5;
+        let (low_level, high_level) = (below + zone.low[2], below + zone.high[2]);
+        let n_layers = self.n_layers as f64;
+        let own_image = (self.reach[0] * (2 * self.reach[1] + 1) + self.reach[1]) as usize;
+        let (mut image_x, mut column_x) = (x_range.0.div_euclid(nx), x_range.0.rem_euclid(nx));
+        let first_y = (y_range.0.div_euclid(ny), y_range.0.rem_euclid(ny));
+        for bx in x_range.0..=x_range.1 {
+            let x = bx as f64 + 0.5 - zone.center[0];
+            let images = (image_x + self.reach[0]) * (2 * self.reach[1] + 1) + self.reach[1];
+            let (mut image_y, mut column_y) = first_y;
+            let mut by = y_range.0;
+            while by <= y_range.1 {
+                // Several rows at a time, of which the last may be too many.
+                let (mut firsts, mut lasts) = ([0i32; LANES], [0i32; LANES]);
+                for k in 0..LANES {
+                    let y = (by as f64 + k as f64) + 0.5 - zone.center[1];
+                    let (low, high) = self.rows.run(x, y, &zone, self.cutoff);
+                    firsts[k] = floor(low_level + low + 1.0, n_layers).max(0);
+                    lasts[k] = floor(high_level + high, n_layers - 1.0);
+                }
+                let n_rows = LANES.min((y_range.1 - by + 1) as usize);
+                for (&first, &last) in firsts[..n_rows].iter().zip(&lasts) {
+                    if first <= last {
+                        let row = (column_x * ny + column_y) * self.n_layers;
+                        let mut start = self.starts[(row + i64::from(first)) as usize];
+                        let end = self.starts[(row + i64::from(last) + 1) as usize];
+                        let image = (images + image_y) as usize;
+                        let offset = &self.offsets[image];
+                        while start < end {
+                            if candidates.room() == 0 {
+                                self.test::<KEEP, V>(
+                                    members,
+                                    &mut candidates,
+                                    &own,
+                                    &mut hits,
+                                    &mut counts,
+                                    visitor,
+                                    &scan,
+                                );
+                                candidates.clear();
+                                own = [usize::MAX; MOST_MEMBERS];
+                            }
+                            let part = start..end.min(start + candidates.room() as u32);
+                            if image == own_image && slots.0 < part.end && part.start <= slots.1 {
+                                for (own, home) in own.iter_mut().zip(members) {
+                                    if part.contains(&home.slot) {
+                                        let place = (home.slot - part.start) as usize;
+                                        *own = candidates.len() + place;
+                                    }
+                                }
+                            }
+                            start = part.end;
+                            candidates.add(&self.atoms, part, offset, image as u32);
+                        }
+                    }
+                    column_y += 1;
+                    if column_y == ny {
+                        (image_y, column_y) = (image_y + 1, 0);
+                    }
+                }
+                by += LANES as i64;
+            }
+            column_x += 1;
+            if column_x == nx {
+                (image_x, column_x) = (image_x + 1, 0);
+            }
+        }
+        self.test::<KEEP, V>(
+            members,
+            &mut candidates,
+            &own,
+            &mut hits,
+            &mut counts,
+            visitor,
+            &scan,
+        );
+        counts
+    }
+
+    /// Tests the candidates for each member, the member itself (at `own`) left out.
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments)]
+    fn test<const KEEP: bool, V: BlockVisitor>(
+        &self,
+        members: &[Home],
+        candidates: &mut Candidates,
+        own: &[usize; MOST_MEMBERS],
+        hits: &mut Hits,
+        counts: &mut [u32; MOST_MEMBERS],
+        visitor: &mut V,
+        scan: &impl Fn(&Candidates, &Query, &mut Hits),
+    ) {
+        candidates.pad();
+        for (member, home) in members.iter().enumerate() {
+            let hidden = candidates.hide(own[member]);
+            let mut start = 0;
+            while start < candidates.len() {
+                let query = Query {
+                    start,
+                    end: candidates.len().min(start + PIECE),
+                    origin: home.coords,
+                    cutoff_squared: self.cutoff * self.cutoff,
+                };
+                scan(candidates, &query, hits);
+                start = query.end;
+                if KEEP && hits.is_full() {
+                    self.hand_on(home, member, hits, visitor);
+                }
+            }
+            candidates.show(own[member], hidden);
+            if KEEP && hits.len() > 0 {
+                self.hand_on(home, member, hits, visitor);
+            }
+            counts[member] += hits.len() as u32;
+            hits.clear();
+        }
+    }
+
+    /// Gives the visitor what was found so far.
+    #[inline(always)]
+    fn hand_on<V: BlockVisitor>(
+        &self,
+        home: &Home,
+        member: usize,
+        hits: &mut Hits,
+        visitor: &mut V,
+    ) {
+        hits.pad();
+        visitor.visit(&Block {
+            grid: self,
+            home,
+            member,
+            hits,
+        });
+        hits.clear();
+    }
+
+    /// First and last column along `k` that the sphere around a point of the zone can touch.
+    #[inline(always)]
+    fn columns_around(&self, k: usize, zone: &Zone) -> (i64, i64) {
+        let reach = self.cutoff / self.rows.widths[k] + SLACK;
+        let (low, high) = (
+            (zone.low[k] - reach - 1.0).ceil() as i64,
+            (zone.high[k] + reach).floor() as i64,
+        );
+        if self.periodic[k] {
+            (low, high)
+        } else {
+            (low.max(0), high.min(self.n_columns[k] - 1))
+        }
+    }
+}
