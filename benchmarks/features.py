@@ -29,6 +29,10 @@ MAX_SITES = 60
 TOLERANCE = 1e-6
 """Relative deviation from which a value counts as another one."""
 
+BATCH = 2_000
+"""Records of a batch of ours beside the peers, about as many as a shard has: each of theirs several
+times over. What a batch costs once would be shared by too few otherwise; peers go one by one."""
+
 LIMIT = 0.01
 WHOLE_SECONDS = 8.0
 """For the repetitions of a whole run of a set, in full mode."""
@@ -105,12 +109,15 @@ def _against_peers(name: str, effort: Effort) -> Iterator[Row]:
     peer = Work(
         peer.name, lambda: lambda: [peer_features.compute(text) for text in texts], None, "matminer"
     )
+    rounds = 2 if effort.quick else -(-BATCH // len(records))
+    shard = records * rounds
     ours = Work(
         "pyhpc",
         lambda: (
-            lambda: featurize_with_reasons(read_records(records, threads=1).batch, threads=1).table
+            lambda: featurize_with_reasons(read_records(shard, threads=1).batch, threads=1).table
         ),
-        lambda table: _differing(table.to_pylist(), theirs),
+        lambda table: _differing(table.to_pylist(), theirs * rounds),
+        rounds=rounds,
     )
     batch = read_records(records).batch
     yield from compare.rows(data.system(name, batch), effort, ours, [peer])

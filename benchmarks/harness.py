@@ -61,12 +61,15 @@ class Work:
         Error of a result of that function against the reference.
     module : str, optional
         What has to be installed.
+    rounds : int, default 1
+        How many times over one call computes it; its time is divided by this.
     """
 
     name: str
     prepare: Callable[[], Run]
     error: Callable[[Any], float] | None = None
     module: str | None = None
+    rounds: int = 1
 
     @property
     def is_installed(self) -> bool:
@@ -166,6 +169,8 @@ class Comparison:
         installed = [peer for peer in peers if peer.is_installed]
         runs = [(work.name, work.prepare()) for work in (ours, *installed)]
         timed = interleave(runs, effort, self.clock)
+        for work in (ours, *installed):
+            timed[work.name].times = [time / work.rounds for time in timed[work.name].times]
         mine = timed[ours.name]
         base = {
             "part": self.part,
