@@ -13,12 +13,14 @@ import click
 from rich.console import Console
 
 from pyhpc import __version__
+from pyhpc.cli.cancel import cancel_command
 from pyhpc.cli.dataset import dataset_command
 from pyhpc.cli.demo import demo_command
 from pyhpc.cli.estimate import estimate_command
 from pyhpc.cli.features import features_command
 from pyhpc.cli.featurize import featurize_command
 from pyhpc.cli.interrupts import Interrupted
+from pyhpc.cli.logs import logs_command
 from pyhpc.cli.replay import replay_command
 from pyhpc.cli.run import run_command
 from pyhpc.cli.shard import shard_command
@@ -39,6 +41,8 @@ for _command in (
     featurize_command,
     features_command,
     status_command,
+    logs_command,
+    cancel_command,
     verify_command,
     replay_command,
     dataset_command,

@@ -71,6 +71,8 @@ def status_command(out: Path) -> None:
         state = "not finished"
     elif output.final_manifest.exists():
         state = "finished"
+    elif jobs:
+        state = "computed, not closed: its last job does that, or pyhpc featurize once more"
     else:
         state = "computed, not closed: call pyhpc featurize again"
     console.print(f"The run is {state}.")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pyhpc.shards.attempts import current_job
 from pyhpc.shards.files import new_attempt, storage_errors
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class RunLog:
         with storage_errors(self._path):
             self._file = self._path.open("xb", buffering=0)
         where = {"on": self._executor, "host": platform.node(), "pid": os.getpid()}
-        self._write(where | {"started": _process_start()})
+        self._write(where | {"started": process_start(os.getpid())} | current_job())
         return self
 
     def __exit__(
@@ -76,9 +77,12 @@ class RunLog:
             self._file.write(json.dumps(entry | {"time": time.time()}).encode() + b"\n")
 
 
-def _process_start() -> float:
-    """Time at which this process began, in seconds since 1970."""
-    ticks = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+def process_start(pid: int) -> float | None:
+    """Time at which a process of this machine began, in seconds since 1970; None: there is none."""
+    try:
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
     uptime = Path("/proc/uptime").read_text().split()[0]
     return time.time() - float(uptime) + int(ticks) / os.sysconf("SC_CLK_TCK")
 
@@ -93,6 +97,10 @@ class LoggedRun:
         Where it was started.
     pid : int
         Process that started it.
+    started : float
+        When this process began, in seconds since 1970.
+    within : str, optional
+        Job of SLURM that it belongs to.
     jobs : dict of str to str
         Last that was heard of each job: ``submitted``, ``connected`` or ``gone``.
     ended : bool
@@ -105,6 +113,8 @@ class LoggedRun:
     executor: str
     host: str
     pid: int
+    started: float
+    within: str | None = None
     jobs: dict[str, str] = field(default_factory=dict)
     ended: bool = False
     first: dict[str, float] = field(default_factory=dict)
@@ -125,7 +135,9 @@ def logged_runs(output: Output) -> dict[str, LoggedRun]:
         if not entries:
             continue
         first = entries[0]
-        run = LoggedRun(first["on"], first["host"], first["pid"])
+        run = LoggedRun(
+            first["on"], first["host"], first["pid"], first["started"], first.get("job")
+        )
         for entry in entries[1:]:
             if "job" in entry:
                 run.jobs[entry["job"]] = entry["state"]

@@ -66,7 +66,7 @@ class AttemptLog:
                 raise AttemptTakenError(self._path.name) from None
         try:
             self._write(
-                {"shard": self._index, "host": platform.node(), "pid": os.getpid()} | _job()
+                {"shard": self._index, "host": platform.node(), "pid": os.getpid()} | current_job()
             )
         except BaseException:
             self._file.close()
@@ -129,7 +129,7 @@ def last_words(output: Output, index: int, attempt: str) -> str:
     return "\n".join(line for line in lines if not line.startswith("{"))
 
 
-def _job() -> dict[str, str]:
+def current_job() -> dict[str, str]:
     """Say which job of SLURM this process belongs to, the way its commands name it."""
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
@@ -246,6 +246,16 @@ def total_attempts(output: Output) -> AttemptTotals:
         totals.lost_seconds += attempt.heard - attempt.began
     totals.rate = _recent_rate(ends)
     return totals
+
+
+def shard_logs(output: Output, index: int) -> list[list[dict[str, Any]]]:
+    """Read the logs of all attempts at a shard, oldest first: lines, with the name in the first."""
+    found = []
+    for path in output.attempts.glob(output.attempt(index, "*").name):
+        if lines := _entries(path):
+            lines[0]["attempt"] = path.stem.partition("-")[2]
+            found.append(lines)
+    return sorted(found, key=lambda lines: float(lines[0]["time"]))
 
 
 def _recent_rate(ends: list[tuple[float, float, int]]) -> float:

@@ -8,7 +8,9 @@ import signal
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from pyhpc.cli.main import cli
 from pyhpc.executors.run_log import logged_runs
 from pyhpc.shards import verify
 from tests.shard_jobs import attempts_by_shard, make_job, result_tree, run_inline, running_pids
@@ -130,9 +132,13 @@ def test_node_is_done_without(run, undisturbed, slurm):
 def test_cancelled_and_resumed_by_a_local_run(run, undisturbed, slurm, gate):
     run.start()
     pids = run.workers().values()
-    slurm.run("scancel", run.number)
+    environment = {name: slurm.env[name] for name in ("PATH", "SLURM_CONF", "MUNGE_SOCKET")}
+    shown = CliRunner().invoke(cli, ["cancel", str(run.output.path)], env=environment).output
+    assert f"Cancelled the job {run.number}, in which the run is led." in shown
     run.ended("CANCELLED")
     wait_for(lambda: not any(map(psutil.pid_exists, pids)), "end of the workers")
+    again = CliRunner().invoke(cli, ["cancel", str(run.output.path)], env=environment).output
+    assert "No job of this run is left" in again
     begun = attempts_by_shard(run.output)
     assert begun.total() == 2
     gate.open()

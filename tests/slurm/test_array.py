@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pyarrow.dataset as ds
 import pytest
+from click.testing import CliRunner
 
+from pyhpc.cli.main import cli
 from pyhpc.errors import PyhpcError
 from pyhpc.executors import InlineExecutor
 from pyhpc.executors.array import ArrayFolder
@@ -137,6 +139,30 @@ def test_signalled_array_is_resumed_by_a_local_run(slurm, job, gate, undisturbed
     log = logs(job)[f"{run.jobs[-1]}-finish.log"]
     assert f"{SHARDS - len(begun)} of {SHARDS} shards are missing after 1 rounds" in log
     assert not run.wait().complete
+    run_inline(job)
+    check(job, undisturbed)
+    assert attempts_by_shard(job.output) == ONCE
+
+
+def test_array_cancelled_by_the_command(slurm, job, gate, undisturbed):
+    """What is begun is finished, no further round comes, and a local run goes on."""
+    run = executor().submit(job)
+    until_at_gate(job)
+    shown = CliRunner().invoke(cli, ["cancel", str(job.output.path)])
+    assert shown.exit_code == 0, shown.output
+    assert f"Cancelled the jobs {', '.join(reversed(run.jobs))}." in shown.output
+    until_said(job, "SIGTERM: finishing", times=2)
+    gate.open()
+    wait_for(lambda: not slurm.jobs(), "end of the run")
+    assert slurm.job(run.jobs[-1])["JobState"] == "CANCELLED"
+    assert rounds(job) == 1
+    begun = attempts_by_shard(job.output)
+    assert begun == dict.fromkeys(range(4), 1)
+    again = CliRunner().invoke(cli, ["cancel", str(job.output.path)])
+    assert "No job of this run is left" in again.output
+    told = CliRunner().invoke(cli, ["logs", str(job.output.path), "2"]).output
+    assert f"job {run.jobs[0]}_" in told
+    assert "log of the job: " in told
     run_inline(job)
     check(job, undisturbed)
     assert attempts_by_shard(job.output) == ONCE

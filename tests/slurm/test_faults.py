@@ -317,6 +317,27 @@ def assert_status_shows(output, process, slurm):
     assert f"shard {AT}: " in shown
 
 
+def test_driver_cancelled_by_the_command(tmp_path, slurm, gate, start, on_slurm):
+    """It leaves with its jobs; what was being run is lost, and the same command goes on."""
+    output = Output(tmp_path / "out")
+    process = start(*on_slurm)
+    at_gate(output)
+    shown = CliRunner().invoke(cli, ["cancel", str(output.path)]).output
+    assert f"Told process {process.pid}, which leads the run, to leave." in shown
+    text = process.communicate(timeout=SECONDS)[0]
+    assert process.returncode != 0, text
+    assert no_jobs(slurm)
+    assert committed(output) == AT
+    assert "No job of this run" in CliRunner().invoke(cli, ["cancel", str(output.path)]).output
+    gate.open()
+    ends_well(start(*on_slurm))
+    assert verify(output) == []
+    assert begun(output) == SHARDS + 1
+    told = CliRunner().invoke(cli, ["logs", str(output.path), str(AT)]).output
+    assert told.count("Attempt ") == 2
+    assert "not ended" in told
+
+
 def test_two_drivers(tmp_path, gate, start, on_slurm):
     output = Output(tmp_path / "out")
     processes = [start(*on_slurm), start(*on_slurm)]
