@@ -323,7 +323,10 @@ def _run_on_worker(
 ) -> _Answer:
     tell = _Reporter(bundle[0].attempt)
     answer = run_shards(
-        *(output, cached_plan(output), bundle, task),
+        output,
+        cached_plan(output),
+        bundle,
+        task,
         threads=threads,
         packing=packing,
         expendable=True,

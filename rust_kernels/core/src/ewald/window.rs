@@ -7,9 +7,9 @@
 //! one only, and the function that is confined best in the other is much narrower there: prolate
 //! functions have been used for it (J. Liang, L. Lu, A. Barnett, L. Greengard, S. Jiang,
 //! arXiv:2505.09727). The window of Kaiser and Bessel of order 1, which takes half as many pairs and
-//! waves as a Gaussian, is `h(x) = s I_1(beta s)` with `s^2 = 1 - x^2`, whose transform is known in closed form:
-//! `F(kappa) = f(beta^2 - kappa^2) / f(beta^2)`, where `f(w^2) = i_1(w) / w` with the modified
-//! spherical Bessel function, which beyond `beta` turns into `j_1(u) / u` with `u^2 = -w^2`.
+//! waves as a Gaussian, is `h(x) = s I_1(beta s)` with `s^2 = 1 - x^2`, whose transform is known in
+//! closed form: `F(kappa) = f(beta^2 - kappa^2) / f(beta^2)`, where `f(w^2) = i_1(w) / w` with the
+//! modified spherical Bessel function, which beyond `beta` turns into `j_1(u) / u` with `u^2 = -w^2`.
 //!
 //! Both parts are evaluated as polynomials, which are found by interpolation at Chebyshev nodes, once
 //! for each window that comes to be used.
