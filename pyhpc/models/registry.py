@@ -22,6 +22,7 @@ KINDS: dict[str, str] = {
     "gaussian_process": "pyhpc.models.gaussian_process:GaussianProcess",
     "blend": "pyhpc.models.ensembles:Blend",
     "bagged": "pyhpc.models.ensembles:Bagged",
+    "cross_fitted": "pyhpc.models.cross_fitted:CrossFitted",
     "gated": "pyhpc.models.gates:Gated",
     "soft_gate": "pyhpc.models.gates:SoftGate",
     "residual": "pyhpc.models.residuals:Residual",

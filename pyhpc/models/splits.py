@@ -247,6 +247,65 @@ def deal(
     return parts
 
 
+def target_tail_folds(values: ArrayLike, share: float = 0.1) -> Folds:
+    """Two folds that ask for extrapolation: the lowest and the highest targets.
+
+    Each tail is predicted by a model that has seen no target beyond it, nor any in it; the rows
+    between are trained on always and predicted never.
+
+    Parameters
+    ----------
+    values : array, shape (n_rows,)
+        Targets.
+    share : float
+        Part of the rows in each tail, above 0 and at most 0.4. Rows whose target equals one at
+        the inner end of a tail belong to it.
+
+    Raises
+    ------
+    PyhpcError
+        If the share is out of range, or the tails meet.
+    """
+    if not 0 < share <= 0.4:
+        raise PyhpcError(f"tails of {share} of the rows are out of range", "Take 0.01 to 0.4.")
+    numbers = np.asarray(values, dtype=np.float64)
+    ascending = np.sort(numbers)
+    n_tail = max(1, round(share * len(numbers))) if len(numbers) else 0
+    if 2 * n_tail >= len(numbers) or ascending[n_tail - 1] >= ascending[-n_tail]:
+        raise PyhpcError(
+            "the lowest and the highest targets are the same", "Take a smaller share, or more rows."
+        )
+    low, high = numbers <= ascending[n_tail - 1], numbers >= ascending[-n_tail]
+    return Folds("target tails", np.select([low, high], [0, 1], -1).astype(np.int64))
+
+
+def share_deviations(folds: Folds, factor: Sequence[object]) -> NDArray[np.float64]:
+    """How far each fold is from the whole in the shares of a factor's levels.
+
+    Parameters
+    ----------
+    folds : Folds
+        Assignment.
+    factor : sequence, length n_rows
+        Level of each row.
+
+    Returns
+    -------
+    array, shape (n_folds,)
+        Largest difference, over the levels, between the share among the fold's rows and that
+        among all rows that are in a fold; 0 if the fold is just like the whole.
+    """
+    inside = folds.assignment >= 0
+    codes = np.unique([str(value) for value in factor], return_inverse=True)[1]
+    n_levels = int(codes.max()) + 1
+    counts = np.zeros((len(folds), n_levels))
+    np.add.at(counts, (folds.assignment[inside], codes[inside]), 1)
+    whole = counts.sum(axis=0) / counts.sum()
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    deviations: NDArray[np.float64] = np.abs(shares - whole).max(axis=1)
+    return deviations
+
+
 def _check_size(found: int, needed: int, things: str) -> None:
     if needed < 2 or found < needed:
         raise PyhpcError(

@@ -144,6 +144,6 @@ def number(value: float, digits: int = 3) -> str:
     return "" if value != value else f"{value:.{digits}f}"
 
 
-def interval(score: Any, digits: int = 3) -> str:
+def interval(score: Any, digits: int = 3, ends: int = 2) -> str:
     """Write a figure with its interval: ``0.802 [0.75, 0.84]``."""
-    return f"{number(score.value, digits)} [{score.lower:.2f}, {score.upper:.2f}]"
+    return f"{number(score.value, digits)} [{score.lower:.{ends}f}, {score.upper:.{ends}f}]"

@@ -211,6 +211,52 @@ def interval_coverage(
     return png(figure, 140)
 
 
+def calibration(
+    levels: Sequence[float],
+    curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+) -> bytes:
+    """Coverage against level, raw and calibrated, by experiment."""
+    figure = new_figure(5.4, 4.8)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=GREY, lw=1, zorder=1)
+    for k, (name, (raw, calibrated)) in enumerate(curves.items()):
+        colour = _COLOURS[k % len(_COLOURS)]
+        axes.plot(levels, raw, color=colour, lw=1.2, ls="--")
+        axes.plot(
+            levels,
+            calibrated,
+            color=colour,
+            lw=1.2,
+            marker=_MARKERS[k % len(_MARKERS)],
+            ms=4,
+            label=name,
+        )
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="level asked for", ylabel="share held")
+    axes.legend(fontsize=8, frameon=False)
+    _plain(axes)
+    return png(figure, 140)
+
+
+def sparsification(
+    kept: Sequence[float],
+    curves: Mapping[str, NDArray[np.float64]],
+    best: Mapping[str, NDArray[np.float64]],
+) -> bytes:
+    """Mean error of the rows that remain, by experiment, and the least that there could be."""
+    figure = new_figure(5.8, 4.4)
+    axes = figure.subplots()
+    aside = [100 * (1 - share) for share in kept]
+    for k, (name, curve) in enumerate(curves.items()):
+        colour = _COLOURS[k % len(_COLOURS)]
+        axes.plot(aside, curve, color=colour, lw=1.4, label=name)
+        axes.plot(aside, best[name], color=colour, lw=1, ls=":")
+    axes.set(xlabel="rows set aside (%)", ylabel="MAE of the others", xlim=(0, 90))
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8, frameon=False)
+    _plain(axes)
+    return png(figure, 140)
+
+
 def importance(
     alone: Mapping[str, float], together: Mapping[str, float], shap: Mapping[str, float]
 ) -> bytes:

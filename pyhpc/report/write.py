@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyhpc.models import METRICS
 from pyhpc.report.page import Section, html, markdown
 from pyhpc.report.sections import data, details, judgement, scores, summary
 from pyhpc.shards.files import make_folder, new_attempt, replace, to_json
@@ -206,8 +205,7 @@ def _metrics_csv(results: Results) -> bytes:
     rows = []
     for variant in results.variants:
         for split, scored in results.scored[variant.name].items():
-            for metric in METRICS:
-                score = scored.scores[metric]
+            for metric, score in scored.scores.items():
                 rows.append(
                     [
                         variant.name,

@@ -57,7 +57,7 @@ def _repeats(spec: Mapping[str, Any]) -> float:
     """How often a strategy fits its parts."""
     if spec["kind"] == "bagged":
         return int(spec.get("n", 10))
-    if spec["kind"] in ("soft_gate", "residual"):
+    if spec["kind"] in ("soft_gate", "residual", "cross_fitted"):
         return int(spec.get("n_folds", 5)) + 1
     if spec["kind"] == "tuned":
         tried = spec.get("n_samples", 0) or math.prod(map(len, dict(spec["grid"]).values()))

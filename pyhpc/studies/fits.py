@@ -14,12 +14,14 @@ import pyarrow.parquet as pq
 from pyhpc.errors import PyhpcError
 from pyhpc.executors import Job as ShardJob
 from pyhpc.models import from_spec
+from pyhpc.models.clusters import feature_clusters
 from pyhpc.models.splits import (
     connected_groups,
     grouped_folds,
     leave_one_out_folds,
     random_folds,
     stratified_folds,
+    target_tail_folds,
 )
 from pyhpc.records import Record
 from pyhpc.shards import Guard, Output, Plan, ShardSize, finish, pack
@@ -27,7 +29,7 @@ from pyhpc.shards.commit import read_manifest
 from pyhpc.shards.files import digest, to_json
 from pyhpc.studies.costs import estimate_seconds
 from pyhpc.studies.fitting import fold_column
-from pyhpc.studies.specs import resolve_model, without
+from pyhpc.studies.specs import expand, resolve_model, without
 from pyhpc.tasks.fit import FitTask, code_versions
 
 if TYPE_CHECKING:
@@ -139,7 +141,7 @@ def make_folds(job: Job, study: StudyTable) -> dict[tuple[str, int], Folds]:
     """Make all folds of the training rows, by name of the split and seed."""
     used = {name for experiment in job.experiments for name in experiment.splits}
     return {
-        (name, seed): _folds(split, study, seed)
+        (name, seed): _folds(job, split, study, seed)
         for name, split in job.splits.items()
         if name in used
         for seed in split.seeds
@@ -147,8 +149,8 @@ def make_folds(job: Job, study: StudyTable) -> dict[tuple[str, int], Folds]:
 
 
 def split_groups(split: Split, study: StudyTable) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Give the groups of the training rows that a split keeps together; random: each row alone."""
-    if split.kind in ("random", "stratified"):
+    """Give the groups of the training rows that a split keeps together; else each row alone."""
+    if split.kind not in ("grouped", "leave_one_out"):
         return np.arange(study.n_train)
     return connected_groups(
         [study.texts(column) for column in split.columns],
@@ -156,15 +158,23 @@ def split_groups(split: Split, study: StudyTable) -> np.ndarray[Any, np.dtype[np
     )
 
 
-def _folds(split: Split, study: StudyTable, seed: int) -> Folds:
+def _folds(job: Job, split: Split, study: StudyTable, seed: int) -> Folds:
     try:
         if split.kind == "random":
             return random_folds(study.n_train, split.folds, seed)
-        columns = [study.texts(column) for column in split.columns]
+        if split.kind == "target_tails":
+            return target_tail_folds(study.target.values[: study.n_train], split.share)
         if split.kind == "stratified":
-            return stratified_folds(columns, split.folds, seed)
+            levels = [study.levels(column) for column in split.columns]
+            return stratified_folds(levels, split.folds, seed)
+        if split.kind == "clusters":
+            train = study.table.slice(0, study.n_train)
+            where = f"splits.{split.name}.columns"
+            features = expand(job, split.columns, study.features, where)
+            return leave_one_out_folds(list(feature_clusters(train, features, split.folds, seed)))
         if split.kind == "grouped":
             return grouped_folds(split_groups(split, study), split.folds, seed)
+        columns = [study.texts(column) for column in split.columns]
         # A row belongs to a cluster by all columns together; one without a name is in none.
         clusters = [" ".join(parts).strip() for parts in zip(*columns, strict=True)]
         return leave_one_out_folds(clusters, split.min_size)

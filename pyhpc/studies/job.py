@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
 """What ``data.lattice`` names, in this order."""
 
-SPLIT_KINDS = ("random", "grouped", "leave_one_out", "stratified")
+SPLIT_KINDS = ("random", "grouped", "leave_one_out", "clusters", "stratified", "target_tails")
+_WITHOUT_COLUMNS = ("random", "target_tails")
+TARGET_QUINTILE = "target_quintile"
+"""What a stratified split calls the fifths of the training targets."""
+
 TRANSFORMS = ("log10", "none")
 PARTS = ("baseline", "specialist")
 """What strategies are made of, and comparisons may name."""
@@ -100,11 +104,15 @@ class Split:
     kind : str
         Of :data:`SPLIT_KINDS`.
     folds : int
-        Number of folds; ``leave_one_out`` makes one per cluster.
+        Number of folds; ``leave_one_out`` makes one per cluster, ``clusters`` as many clusters by
+        k-means, each of which is left out once, and ``target_tails`` two.
     seeds : tuple of int
         One repetition per seed.
     columns : tuple of str
-        Columns that make the groups, clusters or strata.
+        Columns that make the groups, clusters or strata; ``clusters`` takes features, by their
+        names or patterns, strata may be features or :data:`TARGET_QUINTILE`.
+    share : float
+        Part of the rows in each of the ``target_tails``.
     separators : dict
         By column, what separates several keys in a cell.
     min_size : int
@@ -120,6 +128,29 @@ class Split:
     columns: tuple[str, ...]
     separators: Mapping[str, str]
     min_size: int
+    share: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """Rows whose scores are reported apart.
+
+    Attributes
+    ----------
+    name : str
+        Name of the subset.
+    column : str
+        Feature, or column of text.
+    equals : tuple
+        Values that belong to it.
+    label : str
+        What reports call it.
+    """
+
+    name: str
+    column: str
+    equals: tuple[str, ...]
     label: str
 
 
@@ -207,6 +238,8 @@ class Job:
         Sets of columns: names, patterns, or ``@set``.
     splits : dict of str to Split
         Splits by name.
+    subsets : tuple of Subset
+        Rows whose scores are reported apart.
     models : dict of str to dict
         Specifications of models by name.
     sections : dict of str to str
@@ -234,6 +267,7 @@ class Job:
     featurize: Mapping[str, Any]
     features: Mapping[str, tuple[str, ...]]
     splits: Mapping[str, Split]
+    subsets: tuple[Subset, ...]
     models: Mapping[str, Mapping[str, Any]]
     sections: Mapping[str, str]
     experiments: tuple[Experiment, ...]
@@ -306,6 +340,10 @@ def _job(raw: dict[str, Any], text: str, home: Path, data: Path | None) -> Job:
             for name in keys.take("features", dict, {})
         },
         splits=splits,
+        subsets=tuple(
+            _subset(name, Keys(checked(value, dict, f"subsets.{name}"), f"subsets.{name}"))
+            for name, value in keys.take("subsets", dict, {}).items()
+        ),
         models=keys.take("models", dict, {}),
         sections=sections,
         experiments=tuple(experiments),
@@ -379,10 +417,10 @@ def _target(keys: Keys) -> TargetColumn:
 def _split(name: str, keys: Keys) -> Split:
     kind = keys.choose("kind", SPLIT_KINDS)
     columns = keys.texts("columns", [])
-    if (kind == "random") == bool(columns):
+    if (kind in _WITHOUT_COLUMNS) == bool(columns):
         raise PyhpcError(
             f"{keys.name('columns')} does not go with kind = {kind!r}",
-            "Random folds have none, all others at least one.",
+            f"{' and '.join(_WITHOUT_COLUMNS)} have none, all others at least one.",
         )
     separators = keys.take("separators", dict, {})
     for column, separator in separators.items():
@@ -395,6 +433,7 @@ def _split(name: str, keys: Keys) -> Split:
         columns=columns,
         separators=separators,
         min_size=keys.take("min_size", int, 1),
+        share=keys.take("share", float, 0.1),
         label=keys.take("label", str, name),
     )
     if not found.seeds or found.folds < 2:
@@ -402,6 +441,17 @@ def _split(name: str, keys: Keys) -> Split:
             f"{keys.name('seeds')} and {keys.name('folds')} make no folds",
             "Give at least one seed and two folds.",
         )
+    keys.close()
+    return found
+
+
+def _subset(name: str, keys: Keys) -> Subset:
+    found = Subset(
+        name=name,
+        column=keys.take("column", str),
+        equals=keys.texts("equals"),
+        label=keys.take("label", str, name),
+    )
     keys.close()
     return found
 

@@ -10,6 +10,7 @@ import numpy as np
 from pyhpc.models.comparison import Comparison, compare
 from pyhpc.models.conformal import Coverage, calibrate, coverage, cross_conformal
 from pyhpc.models.leaks import Leak, audit
+from pyhpc.models.uncertainty import normal_half_widths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,13 +34,16 @@ class Intervals:
     plain : Coverage
         Of intervals of one width.
     normalized : Coverage, optional
-        Of intervals that follow the spread of the ensemble, where the model is one.
+        Of intervals that follow the spread, where the model states one.
+    raw : Coverage, optional
+        Of the intervals that the spread gives by itself, without calibration.
     """
 
     experiment: str
     split: str
     plain: Coverage
     normalized: Coverage | None
+    raw: Coverage | None
 
 
 def half_widths(
@@ -70,22 +74,25 @@ def measure_intervals(results: Results) -> list[Intervals]:
     found = []
     for experiment, scored in results.scored.items():
         for split in scored:
-            plain = _coverage(results, experiment, split, normalized=False)
             has_spread = all(one.spread is not None for one in scored[split].repetitions)
-            normalized = (
-                _coverage(results, experiment, split, normalized=True) if has_spread else None
+            ways = ("plain", *(("normalized", "raw") if has_spread else ()))
+            held = {way: _coverage(results, experiment, split, way) for way in ways}
+            found.append(
+                Intervals(experiment, split, held["plain"], held.get("normalized"), held.get("raw"))
             )
-            found.append(Intervals(experiment, split, plain, normalized))
     return found
 
 
-def _coverage(results: Results, experiment: str, split: str, *, normalized: bool) -> Coverage:
+def _coverage(results: Results, experiment: str, split: str, way: str) -> Coverage:
     target = results.prepared.study.target
     parts = []
     for k, one in enumerate(results.scored[experiment][split].repetitions):
-        widths = half_widths(results, experiment, split, k, normalized=normalized)
-        uncertainty = one.spread if one.spread is not None else np.zeros(len(widths))
-        parts.append(coverage(target.take(one.rows), one.prediction, widths, uncertainty))
+        spread = one.spread if one.spread is not None else np.zeros(len(one.rows))
+        if way == "raw":
+            widths = normal_half_widths(spread, LEVEL)
+        else:
+            widths = half_widths(results, experiment, split, k, normalized=way == "normalized")
+        parts.append(coverage(target.take(one.rows), one.prediction, widths, spread))
     return Coverage(
         *(
             float(np.mean([getattr(part, name) for part in parts]))

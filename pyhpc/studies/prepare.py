@@ -16,6 +16,7 @@ from pyhpc.studies.fits import (
     with_folds,
     with_groups,
 )
+from pyhpc.studies.subsets import subset_rows
 from pyhpc.studies.table import StudyTable, build_table, store_table
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def prepare(job: Job, work: Path, run: Runner) -> Prepared:
     """
     make_folder(work)
     study = with_groups(job, build_table(job, work, run))
+    subset_rows(job, study)  # Refuses what no row belongs to, before hours of fits.
     variants = list_variants(job, study)
     folds = make_folds(job, study)
     device = best_device() if job.device == "auto" else job.device

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyhpc.models import METRICS, OutOfFold, Score, bootstrap
+from pyhpc.models import OutOfFold, Score, bootstrap
 from pyhpc.studies.fits import count_test_fits, done_fits, split_groups
+from pyhpc.studies.subsets import subset_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pyhpc.models import Folds, Target
+    from pyhpc.models import Folds
     from pyhpc.studies.fits import Fit, Variant
     from pyhpc.studies.prepare import Prepared
+    from pyhpc.studies.table import StudyTable
 
 _SAMPLES = 1000
 """Samples of the bootstrap behind each interval."""
@@ -75,14 +77,18 @@ class Scored:
     repetitions : list of Predictions
         One per seed.
     scores : dict of str to Score
-        Mean over the repetitions, with an interval, by metric.
+        Mean over the repetitions, with an interval, by metric; after a transform of the target
+        also of what it was before, as ``raw_<metric>``.
     spread : dict of str to float
         Standard deviation over the repetitions, NaN for a single one.
+    subsets : dict of str to dict of str to Score
+        Scores of the rows of each subset that holds predicted rows.
     """
 
     repetitions: list[Predictions]
     scores: dict[str, Score]
     spread: dict[str, float]
+    subsets: dict[str, dict[str, Score]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +138,7 @@ def assemble(prepared: Prepared, work: Path) -> Results:
     """
     done = done_fits(work, {fit.key for fit in prepared.fits})
     results = Results(prepared, test_fits=count_test_fits(work))
-    dependent = dependent_rows(prepared)
+    dependent, subsets = dependent_rows(prepared), subset_rows(prepared.job, prepared.study)
     for variant in prepared.variants:
         fits = [fit for fit in prepared.fits if fit.experiment == variant.name]
         results.summaries[variant.name] = [json.loads(done[fit.key]["summary"]) for fit in fits]
@@ -149,39 +155,91 @@ def assemble(prepared: Prepared, work: Path) -> Results:
             repetitions = [
                 _pool(prepared, [fit for fit in here if fit.seed == seed], done) for seed in seeds
             ]
-            scored[split or "test"] = score(prepared.study.target, repetitions, dependent)
+            scored[split or "test"] = score(
+                prepared.study,
+                repetitions,
+                dependent,
+                transform=prepared.job.target.transform,
+                subsets=subsets,
+            )
             if not split:
                 results.models[variant.name] = done[here[0].key]["model"]
         results.scored[variant.name] = scored
     return results
 
 
-def score(target: Target, repetitions: list[Predictions], groups: NDArray[np.int64]) -> Scored:
+def score(
+    study: StudyTable,
+    repetitions: list[Predictions],
+    groups: NDArray[np.int64],
+    *,
+    transform: str,
+    subsets: Mapping[str, NDArray[np.bool_]],
+) -> Scored:
     """Score repetitions of a split.
 
     The interval of a figure is the mean of the repetitions' intervals, each from a bootstrap over
     groups of dependent rows: repetitions share their rows, so that they narrow nothing.
+
+    Parameters
+    ----------
+    study : StudyTable
+        Rows.
+    repetitions : list of Predictions
+        Of some of its rows.
+    groups : array, shape (n_rows,)
+        Group of dependent rows.
+    transform : str
+        What was done to the target.
+    subsets : dict of str to array, shape (n_rows,), bool
+        Rows whose scores are given apart.
     """
-    drawn = [
-        bootstrap(target.take(one.rows), one.prediction, groups[one.rows], n_samples=_SAMPLES)
-        for one in repetitions
-    ]
-    scores = {
+
+    def drawn(chosen: NDArray[np.bool_]) -> list[dict[str, Score]]:
+        found = []
+        for one in repetitions:
+            inside = chosen[one.rows]
+            rows, prediction = one.rows[inside], one.prediction[inside]
+            known = bootstrap(study.target.take(rows), prediction, groups[rows], n_samples=_SAMPLES)
+            if transform == "log10":
+                before = bootstrap(
+                    study.raw.take(rows), 10.0**prediction, groups[rows], n_samples=_SAMPLES
+                )
+                known |= {f"raw_{name}": value for name, value in before.items()}
+            found.append(known)
+        return found
+
+    everything = drawn(np.ones(len(study.target), dtype=np.bool_))
+    predicted = np.unique(np.concatenate([one.rows for one in repetitions]))
+    spread = {
+        name: float(np.std([one[name].value for one in everything], ddof=1))
+        if len(everything) > 1
+        else np.nan
+        for name in everything[0]
+    }
+    return Scored(
+        repetitions,
+        _mean_scores(everything),
+        spread,
+        {
+            name: _mean_scores(drawn(chosen))
+            for name, chosen in subsets.items()
+            if chosen[predicted].any()
+        },
+    )
+
+
+def _mean_scores(drawn: list[dict[str, Score]]) -> dict[str, Score]:
+    """Means over repetitions, of the figures and of the ends of their intervals."""
+    return {
         name: Score(
             *(
                 float(np.mean([getattr(one[name], part) for one in drawn]))
                 for part in ("value", "lower", "upper")
             )
         )
-        for name in METRICS
+        for name in drawn[0]
     }
-    spread = {
-        name: float(np.std([one[name].value for one in drawn], ddof=1))
-        if len(drawn) > 1
-        else np.nan
-        for name in METRICS
-    }
-    return Scored(repetitions, scores, spread)
 
 
 def dependent_rows(prepared: Prepared) -> NDArray[np.int64]:

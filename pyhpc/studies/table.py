@@ -36,6 +36,7 @@ from pyhpc.models import Target, ordinal, parse_targets
 from pyhpc.shards import Guard, Output, Plan, ShardSize, finish, pack
 from pyhpc.shards.files import digest, file_digest, new_attempt, replace, to_json
 from pyhpc.shards.parquet import encode_table
+from pyhpc.studies.job import TARGET_QUINTILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,8 +96,8 @@ class StudyTable:
         """Training rows or test rows."""
         return slice(self.n_train, None) if test else slice(0, self.n_train)
 
-    def texts(self, column: str) -> list[str]:
-        """Column of text of the training rows.
+    def texts(self, column: str, *, test: bool = False) -> list[str]:
+        """Column of text of the training rows, or of all rows.
 
         Raises
         ------
@@ -108,7 +109,26 @@ class StudyTable:
                 f"the table has no column {column!r}",
                 f"It has {', '.join(n for n in self.table.column_names if n not in self.features)}",
             )
-        return [str(value) for value in self.table[column][: self.n_train].to_pylist()]
+        rows = None if test else self.n_train
+        return [str(value) for value in self.table[column][:rows].to_pylist()]
+
+    def levels(self, column: str, *, test: bool = False) -> list[str]:
+        """Levels of the training rows, or of all rows, in a factor.
+
+        A factor is a column of text, a feature with few values, or :data:`TARGET_QUINTILE`.
+
+        Raises
+        ------
+        PyhpcError
+            If there is none of that name.
+        """
+        rows = None if test else self.n_train
+        if column == TARGET_QUINTILE:
+            ends = np.quantile(self.target.values[: self.n_train], [0.2, 0.4, 0.6, 0.8])
+            return [str(level) for level in np.searchsorted(ends, self.target.values[:rows])]
+        if column not in self.features:
+            return self.texts(column, test=test)
+        return [f"{value:g}" for value in self.table[column][:rows].to_pylist()]
 
 
 def check_data(job: Job) -> dict[str, str]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pyhpc.features.elements import PROPERTIES
+from pyhpc.models.conformal import cross_conformal
+from pyhpc.models.uncertainty import coverage_curve, sparsification
 from pyhpc.report import study_figures as draw
 from pyhpc.report.page import Figure, Section, Table, number
 from pyhpc.studies.fits import is_without_leak
@@ -17,6 +21,13 @@ if TYPE_CHECKING:
     from pyhpc.models.comparison import Comparison
     from pyhpc.studies.judge import Intervals
     from pyhpc.studies.results import Results
+
+
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""At which the calibration of intervals is drawn."""
+
+KEPT = tuple(share / 20 for share in range(20, 1, -1))
+"""Shares of the rows that remain in the figure of sparsification."""
 
 
 def comparison_section(
@@ -79,20 +90,27 @@ def interval_section(results: Results, intervals: Sequence[Intervals]) -> Sectio
     kept = [one for one in intervals if not is_without_leak(one.experiment)]
     rows = []
     for one in kept:
-        label = "test set" if one.split == "test" else job.splits[one.split].label
-        cells = [one.experiment, label, _percent(one.plain.overall), number(one.plain.mean_width)]
-        if one.normalized is None:
-            rows.append([*cells, "", "", "", ""])
-        else:
-            rows.append(
-                [
-                    *cells,
-                    _percent(one.plain.most_uncertain),
-                    _percent(one.normalized.overall),
-                    _percent(one.normalized.most_uncertain),
-                    number(one.normalized.mean_width),
-                ]
-            )
+        cells = [
+            one.experiment,
+            "test set" if one.split == "test" else job.splits[one.split].label,
+            _percent(one.plain.overall),
+            number(one.plain.mean_width),
+        ]
+        if one.normalized is None or one.raw is None:
+            rows.append([*cells, *[""] * 6])
+            continue
+        narrower = 1 - one.normalized.mean_width / one.plain.mean_width
+        rows.append(
+            [
+                *cells,
+                _percent(one.plain.most_uncertain),
+                _percent(one.normalized.overall),
+                _percent(one.normalized.most_uncertain),
+                number(one.normalized.mean_width),
+                f"{100 * narrower:+.0f}%",
+                _percent(one.raw.overall),
+            ]
+        )
     by_name: dict[str, dict[str, float]] = {}
     for one in kept:
         if not _published(results, one.experiment):
@@ -112,15 +130,18 @@ def interval_section(results: Results, intervals: Sequence[Intervals]) -> Sectio
                 "model is an ensemble).",
             )
         )
+    figures += _spread_figures(results)
     return Section(
         "uncertainty",
         "Uncertainty",
         text=[
             f"Conformal intervals for a level of {LEVEL:.0%}, from residuals of rows that the "
             "model has not seen; each fold is calibrated on the others, the test set on the "
-            "folds of the experiment's first split. For ensembles the width may follow the "
-            "spread of the members; the last fifth is that of the rows with the largest "
-            "spread."
+            "folds of the experiment's first split. Where a model states a spread (that of the "
+            "members of an ensemble, or the error that it expects), the width may follow it; the "
+            "last fifth is that of the rows with the largest spread, narrower is what the mean "
+            "width gains. The raw spread is no interval: its column says how many truths lie "
+            f"within the {LEVEL:.0%} that it would give if errors were normal."
         ],
         tables=[
             Table(
@@ -133,12 +154,53 @@ def interval_section(results: Results, intervals: Sequence[Intervals]) -> Sectio
                     "by spread: held",
                     "held, last fifth",
                     "width",
+                    "narrower",
+                    "raw spread: held",
                 ],
                 rows,
             )
         ],
         figures=figures,
     )
+
+
+def _spread_figures(results: Results) -> list[Figure]:
+    """Calibration and sparsification of the models that state a spread, on their first split."""
+    calibration, kept_errors, best = {}, {}, {}
+    for variant in results.variants:
+        scored = results.scored[variant.name]
+        split = next(iter(scored))
+        one = scored[split].repetitions[0]
+        if is_without_leak(variant.name) or one.spread is None or split == "test":
+            continue
+        target = results.prepared.study.target.take(one.rows)
+        errors = target.distances(one.prediction)
+        fitted = [
+            float(
+                (errors <= cross_conformal(target, one.out_of_fold, one.spread, level=level)).mean()
+            )
+            for level in LEVELS
+        ]
+        calibration[variant.name] = (coverage_curve(errors, one.spread, LEVELS), np.array(fitted))
+        kept_errors[variant.name] = sparsification(errors, one.spread, KEPT)
+        best[variant.name] = sparsification(errors, errors, KEPT)
+    if not calibration:
+        return []
+    return [
+        Figure(
+            "calibration.png",
+            draw.calibration(LEVELS, calibration),
+            "Share of the truths inside of intervals, by the level asked for: of the raw spread "
+            "(dashed) and after conformal calibration (solid). First repetition of the first "
+            "split.",
+        ),
+        Figure(
+            "sparsification.png",
+            draw.sparsification(KEPT, kept_errors, best),
+            "Mean absolute error of the rows that remain when those of the largest spread are set "
+            "aside, and (dotted) if the errors themselves were known.",
+        ),
+    ]
 
 
 def importance_section(results: Results) -> Section | None:

@@ -11,8 +11,9 @@ from pyhpc.report.page import Figure, Section, Table, interval, number
 from pyhpc.studies.fits import WITHOUT_LEAK, is_without_leak
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from pyhpc.models import Score
     from pyhpc.models.leaks import Leak
     from pyhpc.studies.fits import Variant
     from pyhpc.studies.results import Results
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 BASELINES = ("mean", "nearest", "random_forest")
 """Kinds of models that every other one has to beat."""
+
+_SMALL = 0.2
+"""Errors below it are written with a digit more."""
 
 
 def published_section(results: Results, key: str, title: str) -> Section:
@@ -123,40 +127,17 @@ def scores_section(results: Results, key: str, title: str) -> Section:
     used = dict.fromkeys(split for v in chosen for split in results.scored[v.name])
     labels = {split: job.splits[split].label if split != "test" else "test set" for split in used}
     tables = []
-    has_bounds = bool(results.prepared.study.target.censored.any())
     has_test = "test" in used
-    best = {
-        (split, metric): max(
-            (v.name for v in chosen if split in results.scored[v.name]),
-            key=lambda name: (
-                (1 if metric == "r2" else -1) * results.scored[name][split].scores[metric].value
-            ),
+    for metric, words in _metrics(results).items():
+        table = _by_split(results, chosen, labels, metric, words)
+        if table is not None:
+            tables.append(table)
+    for subset in job.subsets:
+        table = _by_split(
+            results, chosen, labels, "mae", f"Mean absolute error of {subset.label}", subset.name
         )
-        for split in used
-        for metric in ("r2", "mae", "censored_mae")
-    }
-    for metric, words in (
-        ("r2", "R2 with its 95% interval over groups of dependent rows"),
-        ("mae", "Mean absolute error"),
-        ("censored_mae", "Mean absolute error that knows bounds: 0 on their open side"),
-    ):
-        if metric == "censored_mae" and not has_bounds:
-            continue
-        rows = []
-        for variant in chosen:
-            row = [variant.name + (" (baseline)" if variant.model["kind"] in BASELINES else "")]
-            for split in used:
-                scored = results.scored[variant.name].get(split)
-                if scored is None:
-                    row.append("")
-                    continue
-                score = scored.scores[metric]
-                cell = interval(score) if metric == "r2" else number(score.value)
-                row.append(cell + (" *" if best[split, metric] == variant.name else ""))
-            rows.append(row)
-        tables.append(
-            Table(["experiment", *labels.values()], rows, f"{words}; * marks the best of a column")
-        )
+        if table is not None:
+            tables.append(table)
     scores = {
         v.name: {s: results.scored[v.name][s].scores["r2"] for s in results.scored[v.name]}
         for v in chosen
@@ -183,6 +164,64 @@ def scores_section(results: Results, key: str, title: str) -> Section:
             )
         ],
     )
+
+
+def _metrics(results: Results) -> dict[str, str]:
+    """Metrics to show, with the headings of their tables."""
+    job = results.prepared.job
+    shown = {
+        "r2": "R2 with its 95% interval over groups of dependent rows",
+        "mae": "Mean absolute error",
+    }
+    if results.prepared.study.target.censored.any():
+        shown["censored_mae"] = "Mean absolute error that knows bounds: 0 on their open side"
+    elif job.target.transform != "none":
+        shown["raw_r2"] = f"R2 of {job.target.column}, before the transform"
+        shown["raw_mae"] = f"Mean absolute error of {job.target.column}, before the transform"
+    return shown
+
+
+def _by_split(
+    results: Results,
+    variants: Sequence[Variant],
+    labels: Mapping[str, str],
+    metric: str,
+    words: str,
+    subset: str = "",
+) -> Table | None:
+    """One metric of each experiment on each split, of all rows or of a subset."""
+    found: dict[tuple[str, str], Score] = {}
+    for variant in variants:
+        for split, scored in results.scored[variant.name].items():
+            scores = scored.subsets.get(subset) if subset else scored.scores
+            if scores is not None:
+                found[variant.name, split] = scores[metric]
+    if not found:
+        return None
+    sign = 1 if metric.endswith("r2") else -1
+    best = {
+        split: max(
+            (sign * score.value, name) for (name, where), score in found.items() if where == split
+        )[1]
+        for split in {where for _, where in found}
+    }
+    rows = []
+    for variant in variants:
+        row = [variant.name + (" (baseline)" if variant.model["kind"] in BASELINES else "")]
+        for split in labels:
+            score = found.get((variant.name, split))
+            if score is None:
+                row.append("")
+                continue
+            if metric == "r2":
+                cell = interval(score)
+            elif subset:
+                cell = interval(score, 4, 4)
+            else:
+                cell = number(score.value, 3 if score.value >= _SMALL else 4)
+            row.append(cell + (" *" if best[split] == variant.name else ""))
+        rows.append(row)
+    return Table(["experiment", *labels.values()], rows, f"{words}; * marks the best of a column")
 
 
 def _notes(variants: Iterable[Variant]) -> list[str]:
