@@ -8,6 +8,7 @@ __all__ = [
     "BatchError",
     "__version__",
     "assign_oxidation_states",
+    "bond_statistics",
     "bond_valence_sums",
     "default_threads",
     "ion_environments",
@@ -35,6 +36,14 @@ def assign_oxidation_states(
     distance_scale: float,
     neutrality_tolerance: float,
     outlier_fraction: float,
+    threads: int | None,
+) -> dict[str, Any]: ...
+def bond_statistics(
+    batch: Any,
+    radii: Any,
+    electronegativities: Any,
+    bond_factor: float,
+    anion_factor: float,
     threads: int | None,
 ) -> dict[str, Any]: ...
 def bond_valence_sums(

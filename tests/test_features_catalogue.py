@@ -74,7 +74,7 @@ def test_schema_is_the_catalogue_with_metadata():
         }
     assert made.metadata == {
         b"mobile_ion": b"Li",
-        b"groups": b"composition,lattice,symmetry,mobile_ion,physics",
+        b"groups": b"composition,lattice,symmetry,mobile_ion,physics,mechanical",
     }
 
 

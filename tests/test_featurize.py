@@ -215,7 +215,10 @@ def test_space_groups_on_demand(result):
 
 
 def test_times_by_stage(result):
-    stages = "composition lattice symmetry valences mobile_ion bond_valence ewald voronoi physics"
+    stages = (
+        "composition lattice symmetry valences mobile_ion bond_valence bonds voronoi ewald physics "
+        "mechanical"
+    )
     assert set(result.seconds) == {*stages.split(), "table"}
     assert all(seconds >= 0 for seconds in result.seconds.values())
     assert set(featurize_with_reasons(metal(26, 2.87), Settings(groups=["lattice"])).seconds) == {

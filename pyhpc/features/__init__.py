@@ -13,6 +13,8 @@ each group. The groups:
     Concentration, distances, coordination and occupancy of the mobile ion's sites.
 ``physics``
     Bond valences, Ewald site energies, Voronoi coordination, valences.
+``mechanical``
+    Bonds, Voronoi cells and packing of all sites, bulk moduli and volumes of the elements.
 """
 
 from pyhpc.features.catalogue import CATALOGUE, GROUPS, Feature, catalogue, schema, select

@@ -23,6 +23,7 @@ LATTICE = "lattice"
 SYMMETRY = "symmetry"
 MOBILE_ION = "mobile_ion"
 PHYSICS = "physics"
+MECHANICAL = "mechanical"
 
 MAGPIE = "Ward et al. 2016, doi 10.1038/npjcompumats.2016.28"
 MOYO = "moyo, on the algorithm of spglib: Togo et al. 2024, doi 10.1080/27660400.2024.2384822"
@@ -31,10 +32,18 @@ GII = "Salinas-Sanchez et al. 1992, doi 10.1016/0022-4596(92)90094-C"
 EWALD = "Ewald 1921, doi 10.1002/andp.19213690304"
 VORONOI = "O'Keeffe 1979, doi 10.1107/S0567739479001765"
 COVALENT_RADII = "Cordero et al. 2008, doi 10.1039/b801115j"
+BOND_ORDER = "Pauling 1947, doi 10.1021/ja01195a024"
+TESSELLATION = "Ward et al. 2017, doi 10.1103/PhysRevB.96.024104"
+SIZE_MISMATCH = "Zhang et al. 2008, doi 10.1002/adem.200700240"
+ELECTRONEGATIVITY_MISMATCH = "Fang et al. 2003, doi 10.1016/S0022-3093(03)00155-8"
+ELEMENTAL_SOLIDS = "Ong et al. 2013 (pymatgen), doi 10.1016/j.commatsci.2012.10.028"
 DEFINITION = "definition"
 
 BOND_FACTOR = 1.3
-"""Anions count as bonded to the mobile ion below this multiple of the sum of covalent radii."""
+"""Atoms count as bonded below this multiple of the sum of covalent radii; two cations never do."""
+
+ANION_BOND_FACTOR = 1.1
+"""The same for two anions, as in peroxides and pyrite."""
 
 ION_PAIR_CUTOFF = 5.0
 """Mobile ions further apart than this, in angstrom, are no neighbours in mean distances."""
@@ -305,6 +314,192 @@ def _physics(symbol: str, ion: str) -> list[Feature]:
     ]
 
 
+_BOND_STATISTICS = {
+    "mean": "mean of",
+    "std": "standard deviation of",
+    "min": "smallest of",
+    "max": "largest of",
+}
+
+
+def _mechanical() -> list[Feature]:
+    return [*_bonds(), *_cells(), *_elements()]
+
+
+def _bonds() -> list[Feature]:
+    spread = {
+        "bond_cn": (
+            "1",
+            "the bonds of a site: atoms closer than 1.3 times the sum of covalent radii (two "
+            "anions: 1.1; two cations: never)",
+            COVALENT_RADII,
+        ),
+        "bond_length": ("A", "the length of a bond", COVALENT_RADII),
+        "bond_length_relative": (
+            "1",
+            "the length of a bond over the sum of covalent radii",
+            COVALENT_RADII,
+        ),
+        "bond_angle": ("degree", "the angle between two bonds of a site", COVALENT_RADII),
+        "bond_electronegativity_difference": (
+            "1",
+            "the absolute difference of electronegativity between the ends of a bond",
+            MAGPIE,
+        ),
+    }
+    return [
+        *(
+            Feature(f"{name}_{statistic}", MECHANICAL, unit, f"{of} {meaning}", source)
+            for name, (unit, meaning, source) in spread.items()
+            for statistic, of in _BOND_STATISTICS.items()
+            # Nearly always zero.
+            if (name, statistic) != ("bond_electronegativity_difference", "min")
+        ),
+        Feature("bond_density", MECHANICAL, "1/A^3", "bonds per volume"),
+        Feature(
+            "unlike_bond_fraction",
+            MECHANICAL,
+            "1",
+            "fraction of the bonds whose ends are different elements",
+        ),
+        Feature(
+            "bond_order_density",
+            MECHANICAL,
+            "1/A^3",
+            "sum per volume of exp((r_i + r_j - d) / 0.37 A) over pairs, with covalent radii r; "
+            "without pairs of two cations and those below 0.01",
+            BOND_ORDER,
+        ),
+        Feature(
+            "bond_valence_density",
+            MECHANICAL,
+            "v.u./A^3",
+            "bond valences per volume: half of the bond-valence sums of all sites",
+            BOND_VALENCE,
+        ),
+    ]
+
+
+def _cells() -> list[Feature]:
+    above = "Voronoi faces of a site with more than {} of the largest solid angle"
+    return [
+        Feature(
+            "voronoi_cn_mean_010", MECHANICAL, "1", f"mean of the {above.format(0.1)}", VORONOI
+        ),
+        Feature(
+            "voronoi_cn_mean_025", MECHANICAL, "1", f"mean of the {above.format(0.25)}", VORONOI
+        ),
+        Feature(
+            "voronoi_cn_std_025",
+            MECHANICAL,
+            "1",
+            f"standard deviation of the {above.format(0.25)}",
+            VORONOI,
+        ),
+        Feature(
+            "voronoi_effective_cn_mean",
+            MECHANICAL,
+            "1",
+            "mean over the sites of (sum w)^2 / sum w^2, with the solid angles w of Voronoi faces",
+            TESSELLATION,
+        ),
+        *(
+            Feature(
+                f"voronoi_volume_{statistic}",
+                MECHANICAL,
+                "1",
+                f"{of} the volumes of the Voronoi cells over their mean",
+                TESSELLATION,
+            )
+            for statistic, of in _BOND_STATISTICS.items()
+            if statistic != "mean"
+        ),
+        Feature(
+            "packing_efficiency",
+            MECHANICAL,
+            "1",
+            "volume fraction of the largest spheres around the sites within their Voronoi cells",
+            TESSELLATION,
+        ),
+        Feature(
+            "packing_fraction",
+            MECHANICAL,
+            "1",
+            "volume of spheres of the covalent radii over that of the cell, overlaps counted twice",
+            COVALENT_RADII,
+        ),
+    ]
+
+
+def _elements() -> list[Feature]:
+    return [
+        Feature(
+            "atomic_size_mismatch",
+            MECHANICAL,
+            "1",
+            "sqrt(sum c (1 - r / mean r)^2) over the elements, with covalent radii r",
+            SIZE_MISMATCH,
+        ),
+        Feature(
+            "electronegativity_mismatch",
+            MECHANICAL,
+            "1",
+            "composition-weighted standard deviation of the electronegativity",
+            ELECTRONEGATIVITY_MISMATCH,
+        ),
+        Feature(
+            "elemental_bulk_modulus_mean",
+            MECHANICAL,
+            "GPa",
+            "mean over the atoms of their element's bulk modulus, where it has one",
+            ELEMENTAL_SOLIDS,
+        ),
+        Feature(
+            "elemental_bulk_modulus_reuss",
+            MECHANICAL,
+            "GPa",
+            "bulk modulus of the elements under one pressure, where they have one: the harmonic "
+            "mean, weighted by their molar volumes",
+            ELEMENTAL_SOLIDS,
+        ),
+        Feature(
+            "elemental_bulk_modulus_coverage",
+            MECHANICAL,
+            "1",
+            "fraction of the atoms whose element has a bulk modulus",
+            ELEMENTAL_SOLIDS,
+        ),
+        Feature(
+            "elemental_molar_volume_mean",
+            MECHANICAL,
+            "cm^3/mol",
+            "composition-weighted mean of the elements' molar volumes",
+            ELEMENTAL_SOLIDS,
+        ),
+        Feature(
+            "elemental_volume_ratio",
+            MECHANICAL,
+            "1",
+            "volume of the crystal over that of its elements apart",
+            ELEMENTAL_SOLIDS,
+        ),
+        Feature(
+            "melting_temperature_mean",
+            MECHANICAL,
+            "K",
+            "composition-weighted mean of the elements' melting temperatures",
+            MAGPIE,
+        ),
+        Feature(
+            "valence_electron_density",
+            MECHANICAL,
+            "1/A^3",
+            "valence electrons per volume: s, p, and in groups 3 to 12 d electrons",
+            MAGPIE,
+        ),
+    ]
+
+
 def catalogue(mobile_ion: str = "Li") -> tuple[Feature, ...]:
     """List all features in the order of their columns.
 
@@ -326,6 +521,7 @@ def catalogue(mobile_ion: str = "Li") -> tuple[Feature, ...]:
         *_symmetry(),
         *_mobile_ion(mobile_ion, ion),
         *_physics(mobile_ion, ion),
+        *_mechanical(),
     )
 
 
@@ -334,7 +530,7 @@ CATALOGUE: tuple[Feature, ...] = catalogue()
 
 GROUPS: dict[str, tuple[str, ...]] = {
     group: tuple(feature.name for feature in CATALOGUE if feature.group == group)
-    for group in (COMPOSITION, LATTICE, SYMMETRY, MOBILE_ION, PHYSICS)
+    for group in (COMPOSITION, LATTICE, SYMMETRY, MOBILE_ION, PHYSICS, MECHANICAL)
 }
 """Names of the features of each group, for lithium."""
 

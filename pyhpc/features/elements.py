@@ -48,6 +48,20 @@ VALUES: NDArray[np.float64] = np.array(
 """Properties of each element, shape (118, 22), NaN where the table has none."""
 VALUES.flags.writeable = False
 
+_SOLIDS = tables.rows("elemental_solids")
+
+BULK_MODULI: NDArray[np.float64] = np.array(
+    [float(row["bulk_modulus"] or "nan") for row in _SOLIDS]
+)
+"""Bulk modulus of each element in GPa, shape (118,), NaN where the table has none."""
+BULK_MODULI.flags.writeable = False
+
+MOLAR_VOLUMES: NDArray[np.float64] = np.array(
+    [float(row["molar_volume"] or "nan") for row in _SOLIDS]
+)
+"""Molar volume of each element in cm^3/mol, shape (118,), NaN where the table has none."""
+MOLAR_VOLUMES.flags.writeable = False
+
 ANIONS: NDArray[np.bool_] = np.isin(SYMBOLS, ["N", "O", "F", "S", "Cl", "Se", "Br", "Te", "I"])
 """Elements that count as anions where nothing is known of their charge, shape (118,)."""
 

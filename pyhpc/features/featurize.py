@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from pyhpc import kernels
 from pyhpc.arrow import numbers, strings
-from pyhpc.features import composition, lattice, mobile_ion, physics, symmetry
+from pyhpc.features import composition, lattice, mechanical, mobile_ion, physics, symmetry
 from pyhpc.features.catalogue import (
     COMPOSITION,
     LATTICE,
+    MECHANICAL,
     MOBILE_ION,
     PHYSICS,
     SYMMETRY,
@@ -108,8 +109,8 @@ def featurize(
     batch : CrystalBatch
         Crystals to treat.
     groups : sequence of str, optional
-        Any of ``"composition"``, ``"lattice"``, ``"symmetry"``, ``"mobile_ion"``, ``"physics"``;
-        by default all.
+        Any of ``"composition"``, ``"lattice"``, ``"symmetry"``, ``"mobile_ion"``, ``"physics"``,
+        ``"mechanical"``; by default all.
     mobile_ion : str, default "Li"
         Symbol of the mobile ion. The names of its features begin with it, in lower case.
     threads : int, optional
@@ -171,7 +172,7 @@ def featurize_with_reasons(
     with clock("lattice"):
         if LATTICE in groups:
             columns |= lattice.columns(contents, findings)
-    if groups & {SYMMETRY, MOBILE_ION, PHYSICS}:
+    if groups & {SYMMETRY, MOBILE_ION, PHYSICS, MECHANICAL}:
         with clock("symmetry"):
             found = kernels.symmetry(batch, settings.symprec, wyckoffs=False, threads=threads)
             if SYMMETRY in groups:
@@ -179,7 +180,7 @@ def featurize_with_reasons(
             # The kernels compute what is exactly the same by symmetry once.
             orbits = np.where(found.exact_orbits < 0, batch.asymmetric_index, found.exact_orbits)
             batch = batch.with_asymmetric_index(orbits)
-    if groups & {MOBILE_ION, PHYSICS}:
+    if groups & {MOBILE_ION, PHYSICS, MECHANICAL}:
         with clock("valences"):
             valences = kernels.assign_oxidation_states(batch, threads=threads)
             charges = physics.Charges.of(batch, valences)
@@ -190,21 +191,27 @@ def featurize_with_reasons(
                 charges.batch, contents.ion_number, cutoffs, ANIONS, threads=threads
             )
             columns |= mobile_ion.columns(contents, environments, found, findings)
-    if PHYSICS in groups:
+    if groups & {PHYSICS, MECHANICAL}:
         ionic = charges.ionic
         with clock("bond_valence"):
             bond_valence = kernels.bond_valence_sums(ionic, threads=threads)
+    # One tessellation serves both groups.
+    cells = None
+    if MECHANICAL in groups:
+        with clock("bonds"):
+            bonds = mechanical.bonds(charges.batch, threads)
+        with clock("voronoi"):
+            cells = kernels.voronoi(batch, thresholds=tuple(VORONOI_THRESHOLDS), threads=threads)
+    if PHYSICS in groups:
         with clock("ewald"):
             ewald = kernels.ewald_site_energies(ionic, settings.accuracy, threads=threads)
         with clock("voronoi"):
-            voronoi = kernels.voronoi(
-                batch,
-                contents.ion_mask,
-                thresholds=tuple(VORONOI_THRESHOLDS),
-                threads=threads,
-            )
+            voronoi = physics.ion_cells(batch, contents, cells, threads)
         with clock("physics"):
             columns |= physics.columns(contents, charges, bond_valence, ewald, voronoi, findings)
+    if cells is not None:
+        with clock("mechanical"):
+            columns |= mechanical.columns(contents, charges, bonds, bond_valence, cells, findings)
     with clock("table"):
         fields = settings.schema
         arrays = [_to_arrow(columns[field.name], field.type) for field in fields]

@@ -13,6 +13,9 @@ no_mobile_ion        means over the sites of the mobile ion: there are none
 no_ion_pair          the mean distance of mobile ions: none has another one within 5 angstrom
 no_anion             the distance to an anion: there is none within 20 angstrom
 neutral_atoms        bond valences and electrostatic energies: the crystal holds no ions
+no_bonds             what bonds are like: no two atoms are close enough
+no_bond_angle        angles: no site has two bonds
+no_bulk_modulus      bulk moduli of the elements: the table has none of any of them
 no_runner_up         the margin of the valences: no other assignment was to be weighed
 ==================== =============================================================================
 
@@ -21,7 +24,7 @@ Degraded:
 ==================== =============================================================================
 code                 what is missing or doubtful
 ==================== =============================================================================
-missing_element_data Magpie statistics, density: the table of elements has no value
+missing_element_data Magpie statistics, density, means over elements: a table has no value
 no_atoms             all that is per atom: the occupancies sum to nothing
 singular_lattice     all that is per volume: the lattice spans none
 neutral_ion_site     the ion's site energy: a mixed site has the mean charge 0

@@ -89,6 +89,48 @@ class Charges:
         return spread
 
 
+def ion_cells(
+    batch: CrystalBatch, contents: Contents, cells: Voronoi | None, threads: int | None = None
+) -> Voronoi:
+    """Voronoi cells of the mobile ion's sites, out of those of all sites where there are any.
+
+    A crystal whose cells failed is cut again: it may have failed on the cell of another site.
+    """
+    mask, thresholds = contents.ion_mask, tuple(VORONOI_THRESHOLDS)
+    if cells is None:
+        return kernels.voronoi(batch, mask, thresholds=thresholds, threads=threads)
+    failed = np.flatnonzero(cells.status)
+    in_failed = np.isin(batch.site_crystals, failed)
+    again = kernels.voronoi(
+        batch.select(failed), mask[in_failed], thresholds=thresholds, threads=threads
+    )
+
+    def of_ions(
+        values: NDArray[np.float64], replacements: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        replaced = values.copy()
+        replaced[mask & in_failed] = replacements
+        return replaced[mask]
+
+    status = cells.status.copy()
+    status[failed] = again.status
+    return kernels.Voronoi(
+        sites=cells.sites[mask],
+        volumes=of_ions(cells.volumes, again.volumes),
+        coordination_numbers={
+            threshold: of_ions(values, again.coordination_numbers[threshold])
+            for threshold, values in cells.coordination_numbers.items()
+        },
+        effective_coordination_numbers=of_ions(
+            cells.effective_coordination_numbers, again.effective_coordination_numbers
+        ),
+        inscribed_radii=of_ions(cells.inscribed_radii, again.inscribed_radii),
+        faces=None,
+        status=status,
+        errors={int(failed[k]): message for k, message in again.errors.items()},
+    )
+
+
 def columns(
     contents: Contents,
     charges: Charges,

@@ -15,6 +15,7 @@ fails never fails its batch: its values are NaN (0 or empty for integers).
 from pyhpc import _kernels
 from pyhpc._kernels import COULOMB_CONSTANT, BatchError, default_threads, simd_level
 from pyhpc.kernels.bond_valence import BondValence, bond_valence_sums
+from pyhpc.kernels.bonding import BondStatistics, bond_statistics
 from pyhpc.kernels.environment import IonEnvironments, ion_environments
 from pyhpc.kernels.ewald import Ewald, ewald_site_energies
 from pyhpc.kernels.neighbors import NeighborList, neighbor_list
@@ -27,6 +28,7 @@ __all__ = [
     "COULOMB_CONSTANT",
     "STATUS_NAMES",
     "BatchError",
+    "BondStatistics",
     "BondValence",
     "Ewald",
     "IonEnvironments",
@@ -38,6 +40,7 @@ __all__ = [
     "Voronoi",
     "VoronoiFaces",
     "assign_oxidation_states",
+    "bond_statistics",
     "bond_valence_sums",
     "default_threads",
     "ewald_site_energies",

@@ -65,6 +65,12 @@ class Voronoi(KernelResult):
     coordination_numbers : dict of float to array, shape (n_chosen,), float64
         For each threshold, the occupancies of the neighbours behind the faces whose solid angle,
         relative to the largest of the cell, exceeds it: whole numbers in an ordered crystal.
+    effective_coordination_numbers : array, shape (n_chosen,), float64
+        ``(sum w)^2 / sum w^2`` over the solid angles w of the faces, each counted with the
+        occupancy of its neighbour: the number of faces, if all were equal, else less. Continuous
+        in the positions of the sites.
+    inscribed_radii : array, shape (n_chosen,), float64
+        Radius of the largest sphere around the site that fits into the cell, in angstrom.
     faces : VoronoiFaces or None
         If they were asked for.
     """
@@ -72,6 +78,8 @@ class Voronoi(KernelResult):
     sites: NDArray[np.int64]
     volumes: NDArray[np.float64]
     coordination_numbers: dict[float, NDArray[np.float64]]
+    effective_coordination_numbers: NDArray[np.float64]
+    inscribed_radii: NDArray[np.float64]
     faces: VoronoiFaces | None
 
 

@@ -67,6 +67,12 @@ pub enum CrystalError {
     /// The crystal has no site.
     #[error("the crystal has no site")]
     NoSites,
+    /// An element has no radius.
+    #[error("no radius of {element} is known")]
+    MissingRadius {
+        /// Its symbol.
+        element: &'static str,
+    },
     /// The request would list more pairs than memory allows.
     #[error("about {pairs:.2e} pairs within {cutoff} A, more than {limit:.2e}")]
     TooManyPairs {
@@ -184,6 +190,7 @@ impl CrystalError {
         (5, "not_periodic"),
         (6, "coincident_sites"),
         (7, "missing_oxidation_states"),
+        (8, "missing_radius"),
         (10, "too_many_pairs"),
         (20, "no_neutral_assignment"),
         (31, "no_ion_pairs"),
@@ -203,6 +210,7 @@ impl CrystalError {
             Self::NoSites => 3,
             Self::TooManyPairs { .. } => 10,
             Self::MissingOxidationStates { .. } => 7,
+            Self::MissingRadius { .. } => 8,
             Self::NoNeutralAssignment { .. } => 20,
             Self::NoIonPairs => 31,
             Self::MissingBondParameters { .. } => 32,

@@ -7,6 +7,7 @@
 
 pub mod batch;
 pub mod bond_valence;
+pub mod bonding;
 pub mod elements;
 pub mod environment;
 pub mod error;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 /// Elemental properties.
 pub const ELEMENTS: &str = include_str!("../data/elements.csv");
+/// Bulk moduli and molar volumes of the elements as they are found.
+pub const ELEMENTAL_SOLIDS: &str = include_str!("../data/elemental_solids.csv");
 /// Mean and spread of bond-valence sums by element and oxidation state.
 pub const ICSD_BOND_VALENCE_SUMS: &str = include_str!("../data/icsd_bond_valence_sums.csv");
 /// Number of compounds by element and oxidation state.
@@ -18,6 +20,7 @@ pub const OKEEFFE_BRESE: &str = include_str!("../data/okeeffe_brese.csv");
 /// Every table by name.
 pub const TABLES: &[(&str, &str)] = &[
     ("bond_valence", BOND_VALENCE),
+    ("elemental_solids", ELEMENTAL_SOLIDS),
     ("elements", ELEMENTS),
     ("icsd_bond_valence_sums", ICSD_BOND_VALENCE_SUMS),
     ("icsd_oxidation_states", ICSD_OXIDATION_STATES),

@@ -3,6 +3,7 @@
 mod arrays;
 mod batch;
 mod bond_valence;
+mod bonding;
 mod environment;
 mod errors;
 mod ewald;
@@ -24,6 +25,8 @@ mod _kernels {
 
     #[pymodule_export]
     use crate::bond_valence::bond_valence_sums;
+    #[pymodule_export]
+    use crate::bonding::bond_statistics;
     #[pymodule_export]
     use crate::environment::ion_environments;
     #[pymodule_export]

@@ -39,6 +39,8 @@ pub fn voronoi<'py>(
         .map(|site| site as i64)
         .collect();
     let mut volumes = vec![f64::NAN; chosen.len()];
+    let mut effective = vec![f64::NAN; chosen.len()];
+    let mut radii = vec![f64::NAN; chosen.len()];
     let mut numbers = vec![vec![f64::NAN; chosen.len()]; thresholds.len()];
     let mut list = FaceList {
         site_offsets: vec![0],
@@ -50,6 +52,8 @@ pub fn voronoi<'py>(
         let n_chosen = view.sites(k).filter(is_chosen).count();
         for (row, cell) in (row..).zip(cells.iter().flatten()) {
             volumes[row] = cell.volume;
+            effective[row] = cell.effective_coordination_number;
+            radii[row] = cell.inscribed_radius;
             for (numbers, number) in numbers.iter_mut().zip(&cell.coordination_numbers) {
                 numbers[row] = *number;
             }
@@ -69,6 +73,11 @@ pub fn voronoi<'py>(
         coordination_numbers.set_item(threshold, PyArray1::from_vec(py, numbers))?;
     }
     result.set_item("coordination_numbers", coordination_numbers)?;
+    result.set_item(
+        "effective_coordination_numbers",
+        PyArray1::from_vec(py, effective),
+    )?;
+    result.set_item("inscribed_radii", PyArray1::from_vec(py, radii))?;
     if faces {
         result.set_item("faces", list.into_dict(py)?)?;
     }

@@ -76,6 +76,11 @@ pub struct VoronoiCell {
     pub volume: f64,
     /// (n_thresholds,) occupancies of the neighbours behind the faces above each threshold.
     pub coordination_numbers: Vec<f64>,
+    /// `(sum w)^2 / sum w^2` over the solid angles of the faces, each counted with the occupancy of
+    /// its neighbour: the number of faces, if all were equal, else less.
+    pub effective_coordination_number: f64,
+    /// Radius of the largest sphere around the site within the cell, in angstrom.
+    pub inscribed_radius: f64,
     /// Faces by the distance of the neighbour, if they were asked for.
     pub faces: Vec<Face>,
     /// Whether alternatives of the site were passed over.
@@ -209,9 +214,21 @@ fn summarize(
         };
         above(0.0).map(face).collect()
     });
+    let (mut weight, mut squares) = (0.0, 0.0);
+    for (bisector, measure) in above(0.0) {
+        weight += bisector.occupancy * measure.solid_angle;
+        squares += bisector.occupancy * measure.solid_angle * measure.solid_angle;
+    }
+    let nearest = above(0.0).map(|(bisector, _)| bisector.neighbor.distance);
     Ok(VoronoiCell {
         volume: measures.iter().map(|measure| measure.volume).sum(),
         coordination_numbers: options.thresholds.iter().map(count).collect(),
+        effective_coordination_number: if squares > 0.0 {
+            weight * weight / squares
+        } else {
+            0.0
+        },
+        inscribed_radius: 0.5 * nearest.fold(f64::INFINITY, f64::min),
         faces: faces.unwrap_or_default(),
         has_alternatives: false,
     })
