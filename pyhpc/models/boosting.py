@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from pyhpc.models.losses import Absolute, Loss, Quantile, Squared
 from pyhpc.models.matrix import matrix
 from pyhpc.models.model import Fitted, Model, State
 from pyhpc.models.optional import need
@@ -22,14 +23,7 @@ if TYPE_CHECKING:
 _BOOSTER = "booster.ubj"
 _MONITORED = 0.15
 """Fraction of the training rows that early stopping watches."""
-
-
-_OBJECTIVES = {
-    "squared": "reg:squarederror",
-    "pseudo_huber": "reg:pseudohubererror",
-    "absolute": "reg:absoluteerror",
-}
-"""XGBoost's names of the losses."""
+_SQUARED = Squared()
 
 
 @dataclass(frozen=True)
@@ -40,9 +34,9 @@ class XGBoost(Model):
     ----------
     features : tuple of str
         Columns.
-    loss : str
-        Of an error e: ``"squared"``; ``"pseudo_huber"``, ``sqrt(1 + e^2) - 1``, which weighs
-        errors beyond one unit of the target by their size only; or ``"absolute"``.
+    loss : Loss
+        What errors cost, see :mod:`pyhpc.models.losses`; in a job file its kind, such as
+        ``"absolute"``, or a table: ``{ kind = "pseudo_huber", slope = 0.05 }``.
     n_trees, max_depth, learning_rate, subsample, colsample_bytree, min_child_weight, reg_lambda, \
     max_bin
         As XGBoost's parameters of these names (``n_trees`` is the number of boosting rounds). With
@@ -63,7 +57,7 @@ class XGBoost(Model):
 
     kind: ClassVar[str] = "xgboost"
     features: tuple[str, ...]
-    loss: str = "squared"
+    loss: Loss = _SQUARED
     n_trees: int = 400
     max_depth: int = 5
     learning_rate: float = 0.05
@@ -78,8 +72,6 @@ class XGBoost(Model):
     page_rows: int = 0
 
     def __post_init__(self) -> None:
-        if self.loss not in _OBJECTIVES:
-            raise ValueError(f"loss = {self.loss!r}; allowed: {', '.join(_OBJECTIVES)}")
         for name in ("n_trees", "max_depth", "learning_rate", "subsample", "colsample_bytree"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; it must be positive")
@@ -120,16 +112,38 @@ class XGBoost(Model):
         return rows if self.fill is None else np.nan_to_num(rows, nan=self.fill)
 
     def _objective(self) -> dict[str, Any]:
-        return {"objective": _OBJECTIVES[self.loss], **self._start()}
-
-    def _start(self) -> dict[str, Any]:
+        """Parameters that say what is minimised, and from where."""
+        if self.loss == _SQUARED:
+            return {"objective": "reg:squarederror"}
         # XGBoost starts at the mean for squared errors; for others it takes a Newton step from 0,
         # which lands anywhere where the curvature is small, so the labels are centred instead.
-        return {} if self.loss == "squared" else {"base_score": 0.0}
+        start = {"base_score": 0.0}
+        # Both of these set each leaf to the best value for its rows, as no gradient can.
+        if isinstance(self.loss, Absolute):
+            return start | {"objective": "reg:absoluteerror"}
+        if isinstance(self.loss, Quantile):
+            return start | {"objective": "reg:quantileerror", "quantile_alpha": self.loss.level}
+        return start | {"disable_default_eval_metric": True}
+
+    def _callables(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Objective and metric of a loss that XGBoost has not got."""
+        if "objective" in parameters:
+            return {}
+        loss = self.loss
+
+        def objective(margins: NDArray[np.float32], data: Any) -> tuple[Any, Any]:
+            targets = data.get_label().astype(np.float64)
+            return loss.step(margins - targets, targets)
+
+        def metric(margins: NDArray[np.float32], data: Any) -> tuple[str, float]:
+            targets = data.get_label().astype(np.float64)
+            return loss.kind, loss.value(margins - targets, targets)
+
+        return {"obj": objective, "custom_metric": metric}
 
     def _labels(self, target: Target) -> tuple[dict[str, NDArray[np.float64]], float, float]:
         """Labels of the rows, and the centre and scale that undo what was done to them."""
-        center = 0.0 if self.loss == "squared" else float(np.median(target.values))
+        center = 0.0 if self.loss == _SQUARED else float(np.median(target.values))
         return {"label": target.values - center}, center, 1.0
 
     def _quantized(
@@ -163,8 +177,9 @@ class XGBoost(Model):
         )
 
     def _train(self, data: Any, n_trees: int, compute: Compute, **options: Any) -> Any:
+        objective = self._objective()
         parameters = {
-            **self._objective(),
+            **objective,
             "tree_method": "hist",
             "device": compute.device,
             "nthread": compute.threads,
@@ -177,6 +192,7 @@ class XGBoost(Model):
             "reg_lambda": self.reg_lambda,
             "max_bin": self.max_bin,
         }
+        options |= self._callables(objective)
         return need("xgboost").train(parameters, data, num_boost_round=n_trees, **options)
 
     def _rounds(
@@ -230,8 +246,10 @@ class XGBoostAFT(XGBoost):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.loss != "squared":
-            raise ValueError(f"loss = {self.loss!r}; the loss of xgboost_aft is its likelihood")
+        if self.loss != _SQUARED:
+            raise ValueError(
+                f"loss = {self.loss.kind!r}; the loss of xgboost_aft is its likelihood"
+            )
         if self.distribution not in ("normal", "logistic", "extreme"):
             raise ValueError(
                 f"distribution = {self.distribution!r}; allowed: normal, logistic, extreme"

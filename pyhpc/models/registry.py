@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pyhpc.errors import PyhpcError
+from pyhpc.models.losses import LOSSES, Loss
 from pyhpc.models.model import Model
 
 if TYPE_CHECKING:
@@ -70,7 +71,26 @@ def from_spec(spec: Mapping[str, Any], where: str = "model") -> Model:
     """
     if "kind" not in spec:
         raise PyhpcError(f"{where}: no kind is given", f"Allowed: {', '.join(KINDS)}.")
-    kind = model_class(spec["kind"], f"{where}.kind")
+    return _made(model_class(spec["kind"], f"{where}.kind"), spec, where)
+
+
+def _loss(value: object, where: str) -> Loss:
+    """Read the kind of a loss, or a table of its kind and parameters."""
+    if isinstance(value, Loss):
+        return value
+    spec = {"kind": value} if isinstance(value, str) else _checked(value, dict, where)
+    if spec.get("kind") not in LOSSES:
+        raise PyhpcError(
+            f"{where}: unknown kind {spec.get('kind')!r}", f"Allowed: {', '.join(LOSSES)}."
+        )
+    return _made(LOSSES[spec["kind"]], spec, where)
+
+
+_Made = TypeVar("_Made", bound=Model | Loss)
+
+
+def _made(kind: type[_Made], spec: Mapping[str, Any], where: str) -> _Made:
+    """Make a model or a loss from its parameters."""
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     given = {name: value for name, value in spec.items() if name != "kind"}
     for name in given:
@@ -98,6 +118,9 @@ def from_spec(spec: Mapping[str, Any], where: str = "model") -> Model:
 def _plain(value: object) -> Any:
     if isinstance(value, Model):
         return to_spec(value)
+    if isinstance(value, Loss):
+        parameters = dataclasses.asdict(value)  # type: ignore[call-overload]
+        return {"kind": value.kind} | parameters if parameters else value.kind
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
@@ -118,6 +141,8 @@ def _typed(value: object, annotation: str, where: str) -> object:
     """Check a value against the annotation of its field, and make the models inside of it."""
     if annotation == "Model":
         return value if isinstance(value, Model) else from_spec(_checked(value, dict, where), where)
+    if annotation == "Loss":
+        return _loss(value, where)
     if annotation == "Grid":
         return _grid(value, where)
     if annotation.startswith("tuple["):
