@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pyhpc.models.targets import Target
 
 _SQRT5 = 5.0**0.5
+_TINY = 1e-30
+"""In place of what has no logarithm."""
 _CHUNK = 1024
 """Rows whose covariances with all training rows are held at once."""
 
@@ -33,67 +35,117 @@ class GaussianProcess(Model):
     ----------
     features : tuple of str
         Columns; missing values become the training median.
+    blocks : tuple of tuple of str
+        In place of ``features``, columns that belong together: each block counts in distances by
+        its weight, however many columns it has.
+    weights : tuple of float
+        Of the blocks, positive; empty: all equal.
+    logarithms : bool
+        Whether columns that are positive in all training rows are taken by their logarithms.
     max_rows : int
-        Time grows with the cube of the rows: from larger tables, this many are drawn.
+        The likelihood takes the cube of the rows, and many times: from larger tables, this many
+        are drawn for it.
+    solve_rows : int
+        Rows whose targets the process passes through, with the parameters found; so many are
+        drawn from larger tables. It takes the cube of them once, and 8 bytes of memory times their
+        square. 0: those of the likelihood.
     """
 
     kind: ClassVar[str] = "gaussian_process"
-    features: tuple[str, ...]
+    features: tuple[str, ...] = ()
+    blocks: tuple[tuple[str, ...], ...] = ()
+    weights: tuple[float, ...] = ()
+    logarithms: bool = False
     max_rows: int = 2000
+    solve_rows: int = 0
 
     def __post_init__(self) -> None:
         if self.max_rows < 2:
             raise ValueError(f"max_rows = {self.max_rows}; it must be at least 2")
+        if self.solve_rows and self.solve_rows < self.max_rows:
+            raise ValueError(f"solve_rows = {self.solve_rows}; it must be 0 or at least max_rows")
+        if bool(self.features) == bool(self.blocks) or not all(self.blocks):
+            raise ValueError("give either features or blocks, and no empty block")
+        if self.weights and (len(self.weights) != len(self.blocks) or min(self.weights) <= 0):
+            raise ValueError("weights: give a positive one for each block, or none")
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that is read."""
-        return self.features
+        return self.features or tuple(dict.fromkeys(name for b in self.blocks for name in b))
 
     def fit(self, table: pa.Table, target: Target, compute: Compute) -> FittedGaussianProcess:
         """Fit to a table."""
         check_fit(table, target)
-        if table.num_rows > self.max_rows:
-            generator = np.random.default_rng(compute.seed)
-            rows = np.sort(generator.choice(table.num_rows, self.max_rows, replace=False))
-            table, target = table.take(rows), target.take(rows)
-        raw = matrix(table, self.features)
+        generator = np.random.default_rng(compute.seed)
+        table, target = _drawn(table, target, max(self.max_rows, self.solve_rows), generator)
+        raw = matrix(table, self.columns)
         filling = Filling.of(raw)
         filled = filling.fill(raw).astype(np.float64)
+        positive = self.logarithms & (filled.min(axis=0) > 0)
+        filled = np.log(filled, out=filled, where=positive)
         deviations = filled.std(axis=0)
         # A constant column tells nothing, and has no scale.
         scales = np.where(deviations > 1e-9 * np.abs(filled).max(axis=0), deviations, np.inf)
+        n_live = max(int(np.isfinite(scales).sum()), 1)
+        scales = scales / self._factors(np.isfinite(scales))
         center = filled.mean(axis=0)
         points = (filled - center) / scales
         mean, scale = float(target.values.mean()), float(target.values.std()) or 1.0
+        targets = (target.values - mean) / scale
 
         kernels = need("sklearn.gaussian_process.kernels")
-        length = float(np.sqrt(max(int(np.isfinite(scales).sum()), 1)))
+        length = float(np.sqrt(n_live))
         kernel = kernels.ConstantKernel(1.0, (1e-3, 1e4)) * kernels.Matern(
             length, (1e-2 * length, 1e3 * length), nu=2.5
         ) + kernels.WhiteKernel(0.1, (1e-6, 1e1))
         process = need("sklearn.gaussian_process").GaussianProcessRegressor(
             kernel, random_state=compute.seed
         )
+        likely = np.arange(len(points))
+        if len(points) > self.max_rows:
+            likely = np.sort(generator.choice(len(points), self.max_rows, replace=False))
         with need("threadpoolctl").threadpool_limits(compute.threads), _quiet_at_bounds():
-            process.fit(points, (target.values - mean) / scale)
-        matern = process.kernel_.k1
+            process.fit(points[likely], targets[likely])
+            matern, noise = process.kernel_.k1, float(process.kernel_.k2.noise_level)
+            amplitude, length = float(matern.k1.constant_value), float(matern.k2.length_scale)
+            weights = (
+                np.ravel(process.alpha_) * amplitude
+                if len(likely) == len(points)
+                else _solve(points, targets, length, noise / amplitude)
+            )
         return FittedGaussianProcess(
             self,
             filling,
+            positive,
             center,
             scales,
             points,
-            np.ravel(process.alpha_) * matern.k1.constant_value * scale,
-            float(matern.k2.length_scale),
+            weights * scale,
+            length,
             mean,
             {
-                "amplitude": float(matern.k1.constant_value),
-                "length": float(matern.k2.length_scale),
-                "noise": float(process.kernel_.k2.noise_level),
+                "amplitude": amplitude,
+                "length": length,
+                "noise": noise,
                 "n_rows": len(points),
             },
         )
+
+    def _factors(self, live: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Factor of each standardised column; their mean square is 1, over those that vary."""
+        if not self.blocks:
+            return np.ones(len(live))
+        position = {name: k for k, name in enumerate(self.columns)}
+        weights = np.array(self.weights or (1.0,) * len(self.blocks))
+        squares = np.zeros(len(live))
+        for block, weight in zip(self.blocks, weights, strict=True):
+            inside = [position[name] for name in block if live[position[name]]]
+            squares[inside] += weight**2 / max(len(inside), 1)
+        total = squares.sum()
+        factors: NDArray[np.float64] = np.sqrt(squares * (live.sum() / total if total else 1.0))
+        # A constant column is infinitely far from telling anything, whatever its block.
+        return np.where(live, factors, 1.0)
 
     def restore(self, state: State) -> FittedGaussianProcess:
         """Make the fitted model again."""
@@ -101,6 +153,7 @@ class GaussianProcess(Model):
         return FittedGaussianProcess(
             self,
             Filling(arrays["medians"]),
+            arrays["positive"],
             arrays["center"],
             arrays["scales"],
             arrays["points"],
@@ -119,6 +172,8 @@ class FittedGaussianProcess(Fitted):
     ----------
     filling : Filling
         What replaces missing values.
+    positive : array, shape (n_features,), bool
+        Columns that are taken by their logarithms.
     center, scales : array, shape (n_features,)
         What standardises the features; a constant one has the scale infinity.
     points : array, shape (n_train, n_features)
@@ -135,6 +190,7 @@ class FittedGaussianProcess(Fitted):
 
     model: GaussianProcess
     filling: Filling
+    positive: NDArray[np.bool_]
     center: NDArray[np.float64]
     scales: NDArray[np.float64]
     points: NDArray[np.float64]
@@ -145,13 +201,13 @@ class FittedGaussianProcess(Fitted):
 
     def predict(self, table: pa.Table) -> NDArray[np.float64]:
         """Predict each row, shape (n_rows,)."""
-        cdist = need("scipy.spatial.distance").cdist
-        filled = self.filling.fill(matrix(table, self.model.features)).astype(np.float64)
+        filled = self.filling.fill(matrix(table, self.model.columns)).astype(np.float64)
+        # What is not positive in a new row is far from every training row, not undefined.
+        filled = np.log(np.maximum(filled, _TINY), out=filled, where=self.positive)
         rows = (filled - self.center) / self.scales
         result = np.empty(len(rows))
         for start in range(0, len(rows), _CHUNK):
-            x = _SQRT5 * cdist(rows[start : start + _CHUNK], self.points) / self.length
-            correlations = (1 + x + x**2 / 3) * np.exp(-x)
+            correlations = _correlations(rows[start : start + _CHUNK], self.points, self.length)
             # Sums of products rather than BLAS, whose rounding depends on its threads.
             result[start : start + _CHUNK] = (correlations * self.weights).sum(axis=1)
         return self.mean + result
@@ -167,12 +223,47 @@ class FittedGaussianProcess(Fitted):
             facts={"length": self.length, "mean": self.mean, "found": self.found},
             arrays={
                 "medians": self.filling.medians,
+                "positive": self.positive,
                 "center": self.center,
                 "scales": self.scales,
                 "points": self.points,
                 "weights": self.weights,
             },
         )
+
+
+def _drawn(
+    table: pa.Table, target: Target, n_rows: int, generator: np.random.Generator
+) -> tuple[pa.Table, Target]:
+    """Draw rows, in their order; all of them if there are no more."""
+    if table.num_rows <= n_rows:
+        return table, target
+    rows = np.sort(generator.choice(table.num_rows, n_rows, replace=False))
+    return table.take(rows), target.take(rows)
+
+
+def _correlations(
+    rows: NDArray[np.float64], points: NDArray[np.float64], length: float
+) -> NDArray[np.float64]:
+    """Matern correlations for nu = 5/2, shape (n_rows, n_points)."""
+    x = _SQRT5 * need("scipy.spatial.distance").cdist(rows, points) / length
+    correlations: NDArray[np.float64] = (1 + x + x**2 / 3) * np.exp(-x)
+    return correlations
+
+
+def _solve(
+    points: NDArray[np.float64], targets: NDArray[np.float64], length: float, noise: float
+) -> NDArray[np.float64]:
+    """Coefficients of all points, ``noise`` relative to the amplitude, shape (n_points,)."""
+    linalg = need("scipy.linalg")
+    covariance = np.empty((len(points), len(points)))
+    for start in range(0, len(points), _CHUNK):
+        stop = start + _CHUNK
+        covariance[start:stop] = _correlations(points[start:stop], points, length)
+    covariance[np.diag_indices_from(covariance)] += noise
+    factor = linalg.cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False)
+    solved: NDArray[np.float64] = linalg.cho_solve(factor, targets, check_finite=False)
+    return solved
 
 
 def _quiet_at_bounds() -> Any:

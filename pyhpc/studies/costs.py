@@ -38,12 +38,14 @@ def estimate_seconds(spec: Mapping[str, Any], n_rows: int) -> float:
     parts = sum(estimate_seconds(part, n_rows) for part in inner)
     if inner:
         return parts * _repeats(spec)
-    n_columns = len(spec.get("features", ()))
+    n_columns = len(spec.get("features") or [x for block in spec.get("blocks", ()) for x in block])
     if spec["kind"] in ("mean", "nearest"):
         return _OVERHEAD
     if spec["kind"] == "gaussian_process":
         rows = min(n_rows, spec.get("max_rows", 2000))
-        return _OVERHEAD + float(2e-9 * rows**3 + 1e-8 * rows**2 * n_columns)
+        solved = min(n_rows, spec.get("solve_rows", 0))
+        likelihood = 2e-9 * rows**3 + 1e-8 * rows**2 * n_columns
+        return _OVERHEAD + float(likelihood + 2e-11 * solved**3 + 1e-9 * solved**2 * n_columns)
     cells = n_rows * n_columns
     if spec["kind"] in _PER_CELL_FOREST:
         per_tree = _PER_TREE + _PER_CELL_FOREST[spec["kind"]] * cells

@@ -122,4 +122,8 @@ def _resolve(
             ]
         elif kind == "tuple[str, ...]" and isinstance(value, list):
             given[key] = list(expand(job, value, columns, inside))
+        elif kind == "tuple[tuple[str, ...], ...]" and isinstance(value, list):
+            given[key] = [
+                list(expand(job, item, columns, f"{inside}[{k}]")) for k, item in enumerate(value)
+            ]
     return given
