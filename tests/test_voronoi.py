@@ -127,6 +127,29 @@ def test_areas_and_solid_angles_of_known_cells():
     np.testing.assert_allclose(bcc.areas[8:], edge**2, rtol=1e-12)
 
 
+def test_effective_coordination_and_inscribed_sphere_follow_from_the_faces(rng):
+    batch = with_occupancies(random_crystal(rng, 12), rng.uniform(0.6, 1, size=12))
+    result = voronoi(batch, faces=True)
+    faces = result.faces
+    for row in range(12):
+        own = slice(*faces.site_offsets[row : row + 2])
+        angles, filled = faces.solid_angles[own], faces.occupancies[own]
+        expected = (filled * angles).sum() ** 2 / (filled * angles**2).sum()
+        assert result.effective_coordination_numbers[row] == pytest.approx(expected, rel=1e-12)
+        assert result.inscribed_radii[row] == faces.distances[own].min() / 2
+
+
+def test_effective_coordination_of_equal_faces_is_their_number():
+    for lattice, number in ((FCC, 12), (CUBE, 6)):
+        result = voronoi(crystal(3.6 * lattice, [[0, 0, 0]], [29]))
+        np.testing.assert_allclose(result.effective_coordination_numbers, number, rtol=1e-12)
+    # Eight hexagons and six squares.
+    body_centred = voronoi(crystal(3 * CUBE, [[0, 0, 0], [0.5, 0.5, 0.5]], [26, 26]))
+    np.testing.assert_allclose(body_centred.effective_coordination_numbers, 11.76, atol=0.01)
+    lonely = with_occupancies(crystal(3 * CUBE, [[0, 0, 0]], [26]), [0.0])
+    assert voronoi(lonely).effective_coordination_numbers[0] == 0
+
+
 def test_thresholds_part_large_from_small_faces():
     diamond = crystal(3.6 * FCC, DIAMOND, [6, 6])
     numbers = voronoi(diamond, thresholds=[0, 0.01, 0.5]).coordination_numbers
@@ -265,8 +288,13 @@ def batch(rng):
     return CrystalBatch.concatenate([random_crystal(rng, n, edge=(5, 8)) for n in (1, 7, 30, 2)])
 
 
+SHAPES = ("volumes", "effective_coordination_numbers", "inscribed_radii")
+
+
 def assert_same_cells(result, expected, order=slice(None)):
-    np.testing.assert_allclose(result.volumes, expected.volumes[order], rtol=1e-9)
+    for name in SHAPES:
+        values, others = getattr(result, name), getattr(expected, name)
+        np.testing.assert_allclose(values, others[order], rtol=1e-9, err_msg=name)
     for threshold, numbers in expected.coordination_numbers.items():
         np.testing.assert_array_equal(result.coordination_numbers[threshold], numbers[order])
 
@@ -317,7 +345,8 @@ def test_thin_and_skewed_cells_are_sound(lengths, angle, rng):
 
 def assert_identical(first, second):
     np.testing.assert_array_equal(first.status, second.status)
-    np.testing.assert_array_equal(first.volumes, second.volumes)
+    for name in SHAPES:
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     for threshold, numbers in first.coordination_numbers.items():
         np.testing.assert_array_equal(second.coordination_numbers[threshold], numbers)
     for name, values in vars(first.faces).items() if first.faces else ():
