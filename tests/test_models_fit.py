@@ -235,6 +235,7 @@ def test_bad_specs_are_refused_by_key(change, message):
         ({"kind": "residual", **GATE, "residuals": "none"}, "allowed: out_of_fold, in_sample"),
         ({"kind": "blend", "models": []}, "models is empty"),
         ({"kind": "blend", "models": [SMALL], "weights": [1, 2]}, "2 weights for 1 models"),
+        ({"kind": "tuned", "model": SMALL, "grid": {"loss": ["huber"]}}, "grid.loss: unknown kind"),
         ({"kind": "tuned", "model": SMALL, "grid": {"depth": [3]}}, "no parameter 'depth'"),
         ({"kind": "tuned", "model": SMALL, "grid": {"max_depth": 3}}, "grid.max_depth = 3"),
         ({"kind": "tuned", "model": SMALL, "grid": {"max_depth": [0]}}, "must be positive"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -12,7 +12,7 @@ from pyhpc.models.inner import inner_folds, out_of_fold
 from pyhpc.models.metrics import metrics
 from pyhpc.models.model import Fitted, Model, State
 from pyhpc.models.preparation import check_fit
-from pyhpc.models.registry import to_spec
+from pyhpc.models.registry import from_spec, to_spec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,7 +147,7 @@ def _changed(model: Model, name: str, value: object) -> Model:
         if not isinstance(inside, Model):
             raise ValueError(f"grid: {first!r} is no model, so it has no parameter {rest!r}")
         value = _changed(inside, rest, value)
-    return replace(model, **{first: value})  # type: ignore[type-var]
+    return from_spec(to_spec(model) | {first: value}, "grid")
 
 
 def _value(spec: dict[str, Any], name: str) -> Any:
