@@ -29,6 +29,7 @@ SPECS = {
     "nearest": {"kind": "nearest", "features": list(FEATURES)},
     "xgboost": SMALL_PHYSICS | {"early_stopping": 10},
     "xgboost_aft": SMALL | {"kind": "xgboost_aft"},
+    "quantile_trees": SMALL | {"kind": "quantile_trees"},
     "random_forest": {"kind": "random_forest"} | FOREST,
     "extra_trees": {"kind": "extra_trees"} | FOREST,
     "gaussian_process": {"kind": "gaussian_process", "features": list(PHYSICS), "max_rows": 90},
@@ -104,7 +105,8 @@ def test_out_of_fold_scores_are_plausible(case):
     model, table, target, _ = case
     predicted = cross_validate(model, table, target, random_folds(len(target)), Compute())
     r2 = metrics(target, predicted.prediction)["r2"]
-    low, high = {"mean": (-0.1, 0.0), "nearest": (-0.6, 0.6)}.get(model.kind, (0.05, 0.97))
+    ranges = {"mean": (-0.1, 0.0), "nearest": (-0.6, 0.6)}
+    low, high = ranges.get(model.kind, (0.05, 0.97))
     assert low <= r2 <= high
 
 
@@ -212,6 +214,10 @@ def test_constant_targets_and_features_do_no_harm():
         ({"n_trees": True}, r"job.model.n_trees = True"),
         ({"loss": "huber"}, r"job.model.loss: unknown kind 'huber'. Allowed: squared, "),
         ({"kind": "xgboost_aft", "loss": "absolute"}, r"its likelihood"),
+        ({"kind": "quantile_trees", "loss": "absolute"}, r"that of its levels"),
+        ({"kind": "quantile_trees", "levels": [0.1, 0.9]}, r"they must be three: one between 0"),
+        ({"kind": "quantile_trees", "levels": [0.5, 0.5, 0.9]}, r"they must be three"),
+        ({"kind": "quantile_trees", "levels": [0.1, 0.5, 1.0]}, r"they must be three"),
         ({"subsample": 1.5}, r"subsample = 1.5; it must be at most 1"),
         ({"max_bin": 1}, r"max_bin = 1; it must be at least 2"),
         ({"page_rows": -1}, r"page_rows = -1; it must be 0 or more"),

@@ -98,14 +98,17 @@ class XGBoost(Model):
         if self.early_stopping:
             n_trees = self._rounds(table, labels, compute)
         booster = self._train(self._quantized(table, labels, compute), n_trees, compute)
-        return FittedXGBoost(self, booster, center, scale, n_trees)
+        return self._fitted(booster, center, scale, n_trees)
 
     def restore(self, state: State) -> FittedXGBoost:
         """Make the fitted model again."""
         booster = need("xgboost").Booster()
         booster.load_model(bytearray(state.blobs[_BOOSTER]))
         facts = state.facts
-        return FittedXGBoost(self, booster, facts["center"], facts["scale"], facts["n_trees"])
+        return self._fitted(booster, facts["center"], facts["scale"], facts["n_trees"])
+
+    def _fitted(self, booster: Any, center: float, scale: float, n_trees: int) -> FittedXGBoost:
+        return FittedXGBoost(self, booster, center, scale, n_trees)
 
     def _matrix(self, table: pa.Table) -> NDArray[np.float32]:
         rows = matrix(table, self.features)
@@ -300,9 +303,13 @@ class FittedXGBoost(Fitted):
 
     def predict(self, table: pa.Table) -> NDArray[np.float64]:
         """Predict each row, shape (n_rows,)."""
+        return self._outputs(table)
+
+    def _outputs(self, table: pa.Table) -> NDArray[np.float64]:
+        """All outputs of the trees in units of the target, row by row."""
         step = self.model.page_rows or max(table.num_rows, 1)
         margins = [
-            self.booster.predict(self._data(table.slice(start, step)), output_margin=True)
+            self.booster.predict(self._data(table.slice(start, step)), output_margin=True).ravel()
             for start in range(0, table.num_rows, step)
         ]
         joined = np.concatenate([np.empty(0, np.float32), *margins])
@@ -322,7 +329,7 @@ class FittedXGBoost(Fitted):
             self._data(table), pred_contribs=True
         ).astype(np.float64)
         values *= self.scale
-        values[:, -1] += self.center
+        values[..., -1] += self.center
         return values
 
     @property

@@ -109,8 +109,8 @@ class Fitted(ABC):
         """Say how the prediction of each row came about, as columns of shape (n_rows,).
 
         Among them are, where they apply: ``gate`` (weight of the specialist, 0 to 1), ``baseline``
-        and ``specialist`` (their predictions), ``spread`` (standard deviation over an ensemble),
-        ``member_<k>`` (predictions of an ensemble).
+        and ``specialist`` (their predictions), ``spread`` (standard deviation over an ensemble, or
+        learned), ``lower`` and ``upper`` (quantiles), ``member_<k>`` (predictions of an ensemble).
         """
         del table
         return {}

@@ -18,6 +18,7 @@ KINDS: dict[str, str] = {
     "nearest": "pyhpc.models.baselines:Nearest",
     "xgboost": "pyhpc.models.boosting:XGBoost",
     "xgboost_aft": "pyhpc.models.boosting:XGBoostAFT",
+    "quantile_trees": "pyhpc.models.quantile_trees:QuantileTrees",
     "random_forest": "pyhpc.models.forests:RandomForest",
     "extra_trees": "pyhpc.models.forests:ExtraTrees",
     "gaussian_process": "pyhpc.models.gaussian_process:GaussianProcess",
