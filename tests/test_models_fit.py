@@ -38,6 +38,7 @@ SPECS = {
     "gated": {"kind": "gated", **GATE, "trained_on": "covered"},
     "soft_gate": {"kind": "soft_gate", **GATE, "margin": "margin", "groups": "group"},
     "residual": {"kind": "residual", **GATE},
+    "raw_target": {"kind": "raw_target", "model": {"kind": "nearest", "features": list(FEATURES)}},
     "tuned": {"kind": "tuned", "model": SMALL, "grid": {"max_depth": [1, 2]}, "n_folds": 3},
 }
 
@@ -105,7 +106,7 @@ def test_out_of_fold_scores_are_plausible(case):
     model, table, target, _ = case
     predicted = cross_validate(model, table, target, random_folds(len(target)), Compute())
     r2 = metrics(target, predicted.prediction)["r2"]
-    ranges = {"mean": (-0.1, 0.0), "nearest": (-0.6, 0.6)}
+    ranges = {"mean": (-0.1, 0.0), "nearest": (-0.6, 0.6), "raw_target": (-0.6, 0.6)}
     low, high = ranges.get(model.kind, (0.05, 0.97))
     assert low <= r2 <= high
 
@@ -241,6 +242,7 @@ def test_bad_specs_are_refused_by_key(change, message):
         ({"kind": "residual", **GATE, "residuals": "none"}, "allowed: out_of_fold, in_sample"),
         ({"kind": "blend", "models": []}, "models is empty"),
         ({"kind": "blend", "models": [SMALL], "weights": [1, 2]}, "2 weights for 1 models"),
+        ({"kind": "raw_target", "model": SMALL, "floor": 0}, r"floor = 0.0; it must be in"),
         ({"kind": "tuned", "model": SMALL, "grid": {"loss": ["huber"]}}, "grid.loss: unknown kind"),
         ({"kind": "tuned", "model": SMALL, "grid": {"depth": [3]}}, "no parameter 'depth'"),
         ({"kind": "tuned", "model": SMALL, "grid": {"max_depth": 3}}, "grid.max_depth = 3"),

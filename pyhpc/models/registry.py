@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "gated": "pyhpc.models.gates:Gated",
     "soft_gate": "pyhpc.models.gates:SoftGate",
     "residual": "pyhpc.models.residuals:Residual",
+    "raw_target": "pyhpc.models.raw_target:RawTarget",
     "tuned": "pyhpc.models.tuning:Tuned",
 }
 """Import locations, ``module:class``, by kind."""
