@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Record(NamedTuple):
-    """One crystal as it came: the text of one CIF block, POSCAR or extended-XYZ frame.
+    """One crystal as it came: the text of a CIF block, POSCAR, extended-XYZ frame or structure.
 
     Attributes
     ----------
@@ -19,7 +19,7 @@ class Record(NamedTuple):
     text : bytes
         The record as it stands in its source, empty where it could not be read.
     format : str
-        ``"cif"``, ``"poscar"`` or ``"extxyz"``.
+        ``"cif"``, ``"poscar"``, ``"extxyz"`` or ``"pymatgen"``: JSON of a pymatgen Structure.
     source : str
         Path of the file; ``archive!member`` inside an archive, ``table!row`` inside a table.
     start, stop : int

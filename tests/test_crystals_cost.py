@@ -50,3 +50,8 @@ def test_odd_text_has_a_cost(text):
 def test_formats_without_tags_count_lines():
     poscar = [record("x", "Li\n" * n, format="poscar") for n in (10, 100)]
     assert estimate_cost(poscar[0]) < estimate_cost(poscar[1])
+
+
+def test_json_counts_coordinates():
+    few, many = (record("x", '{"abc": [0, 0, 0]},' * n, format="pymatgen") for n in (10, 100))
+    assert estimate_cost(few) < estimate_cost(many)

@@ -211,15 +211,15 @@ def test_csv(tmp_path):
 
 def test_parquet(tmp_path):
     path = tmp_path / "t.parquet"
-    table = pa.table({"structure": [cif(), None], "name": ["a", "b"], "other": [1, 2]})
+    table = pa.table({"crystal": [cif(), None], "name": ["a", "b"], "other": [1, 2]})
     pq.write_table(table, path)
-    with pytest.raises(SourceError, match=r"text_column.*|.*structure, name, other"):
+    with pytest.raises(SourceError, match=r"text_column.*|.*crystal, name, other"):
         iter_records(path)
     with pytest.raises(SourceError, match="no column 'nope'"):
         iter_records(path, text_column="nope")
-    assert ids(path, text_column="structure") == ["a", "b"]
-    assert ids(path, text_column="structure", id_column="other") == ["1", "2"]
-    assert codes(path, text_column="structure") == {"b": "empty_text"}
+    assert ids(path, text_column="crystal") == ["a", "b"]
+    assert ids(path, text_column="crystal", id_column="other") == ["1", "2"]
+    assert codes(path, text_column="crystal") == {"b": "empty_text"}
 
 
 @pytest.mark.parametrize(

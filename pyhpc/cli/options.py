@@ -50,7 +50,7 @@ PACKING = click.option(
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how sources are read and cut into shards."""
     options: list[Decorator] = [
-        click.option("--text-column", help="Column with the CIF text, in CSV and Parquet sources."),
+        click.option("--text-column", help="Column with the structures, in tables."),
         click.option("--id-column", help="Column with the names of records, in such sources."),
         click.option(
             "--max-text-bytes",

@@ -22,7 +22,7 @@ def shard_command(sources: tuple[str, ...], out: Path, **reading: Any) -> None:
     """Pack SOURCES into few large shard files.
 
     A source is a file, a folder, a pattern, an archive (.tar, .tar.gz, .zip), or a table (CSV,
-    Parquet) with a column of CIF text.
+    Parquet, JSON) with a column of CIF text or of pymatgen's JSON.
     """
     with Interrupts():
         packing = pack_sources(sources, storage_path(out), **reading)

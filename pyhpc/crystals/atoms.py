@@ -5,19 +5,15 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from pyhpc.crystals.checks import close_sites, out_of_bounds, quarantined
 from pyhpc.crystals.interop import from_ase, import_extra
-from pyhpc.kernels.neighbors import neighbor_list
-from pyhpc.records import Outcome, Reason
 
 if TYPE_CHECKING:
     from pyhpc.crystals.batch import CrystalBatch
     from pyhpc.crystals.limits import Limits
-    from pyhpc.records import Record
+    from pyhpc.records import Reason, Record
 
 _ASE_FORMATS = {"poscar": "vasp", "extxyz": "extxyz"}
-_MIN_DISTANCE = 0.5
 
 
 def read_atoms(record: Record, limits: Limits) -> tuple[CrystalBatch | None, list[Reason]]:
@@ -33,24 +29,20 @@ def read_atoms(record: Record, limits: Limits) -> tuple[CrystalBatch | None, lis
     try:
         ase_io = import_extra("ase.io")
     except ImportError as error:
-        return None, [_quarantined("missing_dependency", str(error))]
+        return None, [quarantined("missing_dependency", str(error))]
     text = record.text.decode("utf-8", "replace")
     if record.format == "poscar" and not _has_lines_for_its_atoms(text):
-        return None, [_quarantined("syntax_error", "POSCAR announces more atoms than lines")]
+        return None, [quarantined("syntax_error", "POSCAR announces more atoms than lines")]
     try:
         atoms = ase_io.read(io.StringIO(text), format=_ASE_FORMATS[record.format], index=0)
         batch = from_ase(atoms, [record.id])
     except Exception as error:  # ASE's readers raise whatever the broken text leads to.
         message = f"ASE can't read this {record.format}: {type(error).__name__}: {error}"
-        return None, [_quarantined("syntax_error", " ".join(message.split())[:200])]
-    refused = _out_of_bounds(batch, limits)
+        return None, [quarantined("syntax_error", " ".join(message.split())[:200])]
+    refused = out_of_bounds(batch, limits)
     if refused is not None:
         return None, [refused]
-    return batch, _close_sites(batch)
-
-
-def _quarantined(code: str, message: str) -> Reason:
-    return Reason(code, "parse", Outcome.QUARANTINED, message)
+    return batch, close_sites(batch)
 
 
 def _has_lines_for_its_atoms(text: str) -> bool:
@@ -59,38 +51,3 @@ def _has_lines_for_its_atoms(text: str) -> bool:
     counts = [line.partition("!")[0].split() for line in lines[5:7]]
     announced = [sum(map(int, c)) for c in counts if c and all(n.isdecimal() for n in c)]
     return all(n <= len(lines) for n in announced)
-
-
-def _out_of_bounds(batch: CrystalBatch, limits: Limits) -> Reason | None:
-    if batch.n_sites == 0:
-        return _quarantined("no_sites", "no atoms")
-    if batch.n_sites > limits.max_sites:
-        message = f"{batch.n_sites} sites, more than {limits.max_sites}"
-        return _quarantined("too_many_sites", message)
-    if not np.isfinite(batch.frac_coords).all() or not np.isfinite(batch.lattices).all():
-        return _quarantined("bad_number", "a coordinate or lattice vector is not finite")
-    volume = abs(np.linalg.det(batch.lattices[0]))
-    edges = np.linalg.norm(batch.lattices[0], axis=1)
-    if volume <= 1e-6 * np.prod(edges):
-        return _quarantined("bad_cell", f"lattice vectors span only {volume:.3e} A^3")
-    spacings = 1 / np.linalg.norm(np.linalg.inv(batch.lattices[0]), axis=0)
-    lengths = np.concatenate([edges, spacings])[np.tile(batch.pbc[0], 2)]
-    if np.any((lengths < limits.min_cell_edge) | (lengths > limits.max_cell_edge)):
-        low, high = limits.min_cell_edge, limits.max_cell_edge
-        message = (
-            f"edges and distances of lattice planes are {lengths.min():.4g} to "
-            f"{lengths.max():.4g} A, allowed are {low} to {high} A"
-        )
-        return _quarantined("cell_edge", message)
-    return None
-
-
-def _close_sites(batch: CrystalBatch) -> list[Reason]:
-    pairs = neighbor_list(batch, _MIN_DISTANCE, threads=1)
-    if len(pairs.distances) == 0:
-        return []
-    k = int(np.argmin(pairs.distances))
-    others = len(pairs.distances) // 2 - 1
-    message = f"sites {pairs.i[k]} and {pairs.j[k]} are {pairs.distances[k]:.3f} A apart"
-    message += f" (and {others} more)" if others else ""
-    return [Reason("close_sites", "check", Outcome.DEGRADED, message)]

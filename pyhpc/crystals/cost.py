@@ -31,7 +31,8 @@ def estimate_cost(record: Record) -> float:
         operators = max(1, _loop_rows(text, _OPERATORS))
         sites = min(_loop_rows(text, _ATOMS) * operators, _MAX_SITES)
     else:
-        sites = min(text.count(b"\n"), _MAX_SITES)
+        mark = b'"abc"' if record.format == "pymatgen" else b"\n"
+        sites = min(text.count(mark), _MAX_SITES)
     per_site = _SECONDS_PER_SITE + _SECONDS_PER_SITE_3_2 * math.sqrt(sites)
     return _SECONDS_PER_RECORD + per_site * sites
 

@@ -16,10 +16,11 @@ _ENDINGS = {
     ".tar.gz": "tar",
     ".zip": "zip",
     ".csv": "csv",
+    ".json": "json",
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-_COMPRESSED = (".cif", ".vasp", ".poscar", ".contcar", ".xyz", ".extxyz", ".csv")
+_COMPRESSED = (".cif", ".vasp", ".poscar", ".contcar", ".xyz", ".extxyz", ".csv", ".json")
 _VASP_NAMES = ("POSCAR", "CONTCAR")
 
 _KINDS = _ENDINGS | {ending + ".gz": _ENDINGS[ending] for ending in _COMPRESSED}
@@ -32,9 +33,11 @@ STRUCTURES = frozenset({"cif", "poscar", "extxyz"})
 """Kinds that hold structures themselves."""
 ARCHIVES = frozenset({"tar", "zip"})
 """Kinds that hold files."""
-TABLES = frozenset({"csv", "parquet"})
-"""Kinds that hold structures as text in a column."""
-KNOWN_ENDINGS = ", ".join([*_ENDINGS, "POSCAR*", "CONTCAR*", "each structure and CSV also as .gz"])
+TABLES = frozenset({"csv", "json", "parquet"})
+"""Kinds that hold structures in a column."""
+KNOWN_ENDINGS = ", ".join(
+    [*_ENDINGS, "POSCAR*", "CONTCAR*", "each structure, CSV and JSON also as .gz"]
+)
 """The endings, for a message."""
 
 

@@ -17,7 +17,7 @@ nested_archive           an archive inside an archive: not opened
 unreadable               the file system, the archive or the table gave an error
 empty_text               a table has no text in this row
 missing_dependency       the format is read by ASE, which is not installed
-syntax_error             not a CIF, POSCAR or extended XYZ
+syntax_error             not a CIF, POSCAR, extended XYZ or JSON
 no_structure             no atomic coordinates
 missing_cell, bad_cell   a cell length is missing; the angles do not close
 cell_edge                the cell is smaller or larger than any crystal's
@@ -69,6 +69,7 @@ from pyhpc.crystals.batch import CrystalBatch
 from pyhpc.crystals.cif import read_columns
 from pyhpc.crystals.limits import DEFAULT_LIMITS
 from pyhpc.crystals.sources import iter_records
+from pyhpc.crystals.structure_json import read_structure_json
 from pyhpc.records import Outcome, Reason, worst
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def read_records(
             texts.append(record.text)
             of_texts.append(k)
         else:
-            crystal, found = read_atoms(record, limits)
+            read_other = read_structure_json if record.format == "pymatgen" else read_atoms
+            crystal, found = read_other(record, limits)
             if crystal is not None:
                 others.append(crystal)
                 of_others.append(k)

@@ -22,7 +22,16 @@ from pyhpc.crystals.frames import iter_frames
 from pyhpc.crystals.limits import DEFAULT_LIMITS
 from pyhpc.crystals.refusals import printable, refuse, refuse_error
 from pyhpc.crystals.streams import READ_ERRORS, ArchiveRatioError, open_file
-from pyhpc.crystals.tables import ColumnError, iter_csv, iter_parquet, pick_columns, read_csv_header
+from pyhpc.crystals.structure_json import is_structure_json
+from pyhpc.crystals.tables import (
+    ColumnError,
+    iter_csv,
+    iter_json_texts,
+    iter_parquet,
+    pick_columns,
+    read_csv_header,
+    read_json_columns,
+)
 from pyhpc.errors import PyhpcError
 from pyhpc.records import Record
 
@@ -62,15 +71,18 @@ def iter_records(
         - a structure file: ``.cif``, POSCAR (``POSCAR*``, ``CONTCAR*``, ``.vasp``, ``.poscar``),
           extended XYZ (``.xyz``, ``.extxyz``; every frame is a record), also compressed (``.gz``);
         - an archive of such files: ``.tar``, ``.tar.gz``, ``.tgz``, ``.zip``;
-        - a table with a column of CIF text: ``.csv``, ``.csv.gz``, ``.parquet``;
+        - a table with a column of CIF text or of pymatgen's JSON: ``.csv``, ``.parquet``, ``.json``
+          (a list of rows, or pandas' "split", as matminer and matbench publish their sets), CSV
+          and JSON also compressed;
         - a folder, read recursively in the order of its sorted names: structure files and
           archives are taken, tables and all else are not (name a table to read it);
         - a glob, whose matches are read in sorted order.
     limits : Limits
         Bounds on what is read.
     text_column, id_column : str, optional
-        Columns of tables, by default found by their usual names (``cif``, ``text``, ...; ``id``,
-        ``material_id``, ...). Without an id column, rows are numbered.
+        Columns of tables, by default found by their usual names (``cif``, ``structure``, ...;
+        ``id``, ``material_id``, ...; ``index`` is the index of a JSON table). Without an id column,
+        rows are numbered.
 
     Returns
     -------
@@ -85,7 +97,7 @@ def iter_records(
     ------
     SourceError
         At once, if a source does not exist, matches nothing, or is of no known kind; if a table
-        has no column of CIF text.
+        has no column of structures.
     """
     listed = [sources] if isinstance(sources, str | Path) else list(sources)
     files = [_files(source) for source in listed]
@@ -253,7 +265,7 @@ def _of_cif(text: bytes, name: str, source: str, limits: Limits) -> Iterator[Rec
 def _check_table(
     path: Path, limits: Limits, text_column: str | None, id_column: str | None
 ) -> None:
-    """Refuse a table that was named and has no column of CIF text."""
+    """Refuse a table that was named and has no column of structures."""
     kind = kind_of(path.name)
     if kind not in TABLES or not path.is_file():
         return
@@ -264,13 +276,13 @@ def _check_table(
             names = pq.read_schema(path).names
         else:
             with open_file(path, limits, compressed=is_gzip(path.name)) as stream:
-                names = read_csv_header(stream)
+                names = read_json_columns(stream) if kind == "json" else read_csv_header(stream)
         pick_columns(names, text_column, id_column)
     except ColumnError as error:
         remedy = "Name the columns with text_column and id_column."
         raise SourceError(f"{path}: {error}", remedy) from error
     except (*READ_ERRORS, ValueError, ArchiveRatioError) as error:
-        remedy = "Write it again, or name the CIFs in another way."
+        remedy = "Write it again, or name the structures in another way."
         raise SourceError(f"{path} can't be read as a table: {error}", remedy) from error
 
 
@@ -281,13 +293,15 @@ def _of_table(
     try:
         for number, row in enumerate(_rows(file, limits, text_column, id_column)):
             record, origin = printable(row.name), f"{source}!{number}"
-            if row.text is not None:
+            if row.text is not None and is_structure_json(row.text):
+                yield Record(record, row.text, "pymatgen", origin, 0, len(row.text))
+            elif row.text is not None:
                 yield from _of_cif(row.text, record, origin, limits)
             elif row.size:
                 message = f"{row.size} bytes or more, the limit is {limits.max_text_bytes}"
                 yield refuse(record, origin, "text_too_large", message)
             else:
-                yield refuse(record, origin, "empty_text", f"row {number} has no CIF text")
+                yield refuse(record, origin, "empty_text", f"row {number} has no structure")
     except ArchiveRatioError as error:
         yield refuse(name, source, "archive_ratio", f"{error}; the rest was not read")
     except (*READ_ERRORS, ValueError) as error:
@@ -301,4 +315,5 @@ def _rows(
         yield from iter_parquet(file.path, text_column, id_column, limits)
     else:
         with open_file(file.path, limits, compressed=is_gzip(file.path.name)) as stream:
-            yield from iter_csv(stream, text_column, id_column, limits)
+            rows = iter_json_texts if file.kind == "json" else iter_csv
+            yield from rows(stream, text_column, id_column, limits)

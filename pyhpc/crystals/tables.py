@@ -1,11 +1,13 @@
-"""CIF text from a column of a CSV or Parquet table, streamed."""
+"""Structures as text from a column of a CSV, Parquet or JSON table, streamed."""
 
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from pyhpc.crystals.json_tables import INDEX, iter_json
 from pyhpc.crystals.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
@@ -14,7 +16,16 @@ if TYPE_CHECKING:
 
     from pyhpc.crystals.limits import Limits
 
-_TEXT_COLUMNS = ("cif", "cif_text", "cif_string", "cif_str", "cif_content", "text", "structure_cif")
+_TEXT_COLUMNS = (
+    "cif",
+    "cif_text",
+    "cif_string",
+    "cif_str",
+    "cif_content",
+    "text",
+    "structure_cif",
+    "structure",
+)
 _ID_COLUMNS = (
     "id",
     "cif_id",
@@ -25,6 +36,7 @@ _ID_COLUMNS = (
     "record_id",
     "entry_id",
     "name",
+    INDEX,
 )
 _ROWS_AT_ONCE = 64
 
@@ -72,7 +84,7 @@ def pick_columns(
     text = guess(_TEXT_COLUMNS) if text_column is None else list(names).index(text_column)
     if text is None:
         raise ColumnError(
-            f"no column with a usual name for CIF text; the columns are {', '.join(names)}. "
+            f"no column with a usual name for structures; the columns are {', '.join(names)}. "
             "Name it with text_column"
         )
     return text, guess(_ID_COLUMNS) if id_column is None else list(names).index(id_column)
@@ -98,16 +110,43 @@ def iter_parquet(
                 number += 1
 
 
-def _row(number: int, name: object, cell: str | bytes | None, limits: Limits) -> Row:
-    text = cell.encode("utf-8", "surrogateescape") if isinstance(cell, str) else cell
-    size = 0 if text is None else len(text)
-    keep = 0 < size <= limits.max_text_bytes
-    return Row(str(number if name in (None, "") else name), text if keep else None, size)
+def cell_text(cell: object) -> bytes:
+    """Text of a structure in a cell: CIF, or JSON; empty where the cell holds neither."""
+    if isinstance(cell, dict):
+        return json.dumps(cell, separators=(",", ":")).encode()
+    if isinstance(cell, str):
+        return cell.encode("utf-8", "surrogateescape")
+    return cell if isinstance(cell, bytes) else b""
+
+
+def _row(number: int, name: object, cell: object, limits: Limits) -> Row:
+    text = cell_text(cell)
+    keep = 0 < len(text) <= limits.max_text_bytes
+    return Row(str(number if name in (None, "") else name), text if keep else None, len(text))
+
+
+def read_json_columns(stream: BinaryIO) -> list[str]:
+    """Names of the columns of a JSON table, from its first row."""
+    return list(next(iter_json(stream, DEFAULT_LIMITS), {}))
+
+
+def iter_json_texts(
+    stream: BinaryIO, text_column: str | None, id_column: str | None, limits: Limits
+) -> Iterator[Row]:
+    """Yield the rows of a JSON table."""
+    text, identifier = "", None
+    for number, cells in enumerate(iter_json(stream, limits)):
+        if number == 0:
+            names = list(cells)
+            at, id_at = pick_columns(names, text_column, id_column)
+            text, identifier = names[at], None if id_at is None else names[id_at]
+        name = None if identifier is None else cells.get(identifier)
+        yield _row(number, name, cells.get(text), limits)
 
 
 def read_csv_header(stream: BinaryIO) -> list[str]:
     """Names of the columns of a CSV table."""
-    return next(csv.reader(_BoundedLines(stream, DEFAULT_LIMITS)), [])
+    return next(csv.reader(BoundedLines(stream, DEFAULT_LIMITS)), [])
 
 
 def iter_csv(
@@ -116,7 +155,7 @@ def iter_csv(
     """Yield the rows of a CSV table with a header line."""
     # Lines bound the fields below; csv's own limit, global and 128 kB, must not interfere.
     csv.field_size_limit(sys.maxsize)
-    lines = _BoundedLines(stream, limits)
+    lines = BoundedLines(stream, limits)
     reader = csv.reader(lines)
     text, identifier = pick_columns(next(reader, []), text_column, id_column)
     lines.start_row()
@@ -135,7 +174,7 @@ def iter_csv(
         number += 1
 
 
-class _BoundedLines:
+class BoundedLines:
     """Lines of a CSV file for ``csv.reader``, none of whose rows is ever in memory as a whole.
 
     Once a row is too large, only whether the number of its quotes is odd is passed on, so that the
@@ -158,7 +197,7 @@ class _BoundedLines:
         """Whether the row was too large."""
         return self.row_size > self._most
 
-    def __iter__(self) -> _BoundedLines:
+    def __iter__(self) -> BoundedLines:
         return self
 
     def __next__(self) -> str:
