@@ -84,12 +84,45 @@ def test_without_a_network_the_error_says_what_to_do(dataset, tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_a_set_without_a_publisher_says_what_it_is_made_of(dataset, copy, tmp_path):
+    compiled = replace(dataset, addresses=(), parts="t.csv joins two tables")
+    with pytest.raises(PyhpcError, match="joins two tables") as caught:
+        fetch(compiled, tmp_path / "out")
+    assert "--from" in caught.value.remedy
+    fetch(compiled, tmp_path / "out", copy=copy)
+    assert (tmp_path / "out" / "c.tar.gz").exists()
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_set_has_addresses_or_says_what_it_is_made_of(name):
+    one = DATASETS[name]
+    assert bool(one.addresses) != bool(one.parts)
+    assert all(len(bytes.fromhex(file.sha256)) == 32 for file in one.files)
+
+
 def test_members_decide_not_their_order_or_folder():
     assert content_hash(pack(MEMBERS)) == content_hash(pack(MEMBERS[::-1], "x/y/"))
     assert content_hash(pack(MEMBERS)) != content_hash(pack([MEMBERS[0], ("b.cif", b"data_c")]))
 
 
-def test_the_copy_of_obelix_is_the_published_one(shared_data, tmp_path):
-    obelix = DATASETS["obelix"]
-    fetch(replace(obelix, addresses=()), tmp_path, copy=shared_data("obelix"))
-    assert {path.name for path in tmp_path.iterdir()} == {"train.csv", "test.csv", "cifs.tar.gz"}
+@pytest.mark.parametrize("name", ["obelix", "elasticity"])
+def test_the_copy_is_the_published_one(shared_data, tmp_path, name):
+    one = DATASETS[name]
+    fetch(replace(one, addresses=()), tmp_path, copy=shared_data(name))
+    assert {path.name for path in tmp_path.iterdir()} == {file.name for file in one.files}
+
+
+def test_a_single_file_comes_from_its_publisher(tmp_path):
+    """The set has the layout of matbench's, and its publisher is a folder here."""
+    (tmp_path / "published").mkdir()
+    data = gzip.compress(b'{"columns": [], "data": []}', mtime=0)
+    (tmp_path / "published" / "tiny.json.gz").write_bytes(data)
+    one = Dataset(
+        "tiny",
+        ((tmp_path / "none").as_uri() + "/", (tmp_path / "published").as_uri() + "/"),
+        (PublishedFile("tiny.json.gz", "tiny.json.gz", digest(data)),),
+        "CC0",
+        "nobody",
+    )
+    fetch(one, tmp_path / "out")
+    assert (tmp_path / "out" / "tiny.json.gz").read_bytes() == data

@@ -114,6 +114,11 @@ def _from_copy(file: PublishedFile, copy: Path) -> tuple[bytes, str]:
 
 
 def _from_publisher(dataset: Dataset, file: PublishedFile) -> tuple[bytes, str]:
+    if not dataset.addresses:
+        raise PyhpcError(
+            f"nobody publishes {dataset.name} as one set: {dataset.parts}",
+            "Pass the folder of a copy with --from.",
+        )
     found = []
     for address in dataset.addresses:
         url = address + file.remote_name
