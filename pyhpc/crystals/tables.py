@@ -179,12 +179,24 @@ class BoundedLines:
 
     Once a row is too large, only whether the number of its quotes is odd is passed on, so that the
     reader still finds its end.
+
+    Parameters
+    ----------
+    stream : binary file
+        UTF-8.
+    limits : Limits
+        A row may have twice ``max_text_bytes``.
+    errors : str
+        What becomes of other bytes; by default they come back when a cell is encoded again.
     """
 
-    def __init__(self, stream: BinaryIO, limits: Limits) -> None:
+    def __init__(
+        self, stream: BinaryIO, limits: Limits, *, errors: str = "surrogateescape"
+    ) -> None:
         # A row holds more than its CIF; twice the limit leaves room for other columns.
         self._most = 2 * limits.max_text_bytes
         self._stream = stream
+        self._errors = errors
         self._mark = b"\xef\xbb\xbf"
         self.start_row()
 
@@ -208,8 +220,7 @@ class BoundedLines:
         if not self.is_cut:
             text = line.removeprefix(self._mark)
             self._mark = b""
-            # The bytes of the cell come back when it is encoded in the same way.
-            return text.decode("utf-8", "surrogateescape")
+            return text.decode("utf-8", self._errors)
         quotes = line.count(b'"')
         while line and not line.endswith(b"\n"):
             line = self._stream.readline(1 << 16)

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
     from pyhpc.models import Folds
     from pyhpc.studies.job import Experiment, Job, Split
-    from pyhpc.studies.table import Runner, StudyTable
+    from pyhpc.studies.structures import Runner
+    from pyhpc.studies.table import StudyTable
 
 WITHOUT_LEAK = "_no_leak"
 """What is added to the name of an experiment that is run again without the leaking column."""

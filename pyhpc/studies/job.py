@@ -42,16 +42,20 @@ class Data:
     dataset : str
         Key of :data:`pyhpc.datasets.DATASETS` whose hashes the files must have, empty for none.
     train, test : str
-        CSV tables; ``test`` may be empty.
+        Tables (CSV, Parquet, JSON); ``test`` may be empty.
     structures : str
         File or folder with the structures, whose records have the names of the rows; may be empty.
+    structure : str
+        Column with the structures, in place of ``structures``: CIF text or pymatgen's JSON.
     id, composition, cell_composition, space_group : str
-        Columns; all but the first may be empty. The second holds formulas, the third the atoms in
-        the cell.
+        Columns, any of which may be empty; rows without an id are numbered. The second holds
+        formulas, the third the atoms in the cell.
     lattice : tuple of str
         Six columns with the cell (angstrom, degrees), or none.
     numbers : tuple of str
         Further columns of numbers that may be features.
+    other_labels : tuple of str
+        Columns with the target from other sources, which only show how far labels disagree.
     renamed : dict
         By column, what stands for what: ``{"Family": {"argyrodite": "argyrodites"}}``.
     """
@@ -61,12 +65,14 @@ class Data:
     train: str
     test: str
     structures: str
+    structure: str
     id: str
     composition: str
     cell_composition: str
     space_group: str
     lattice: tuple[str, ...]
     numbers: tuple[str, ...]
+    other_labels: tuple[str, ...]
     renamed: Mapping[str, Mapping[str, str]]
 
 
@@ -390,15 +396,23 @@ def _data(keys: Keys, home: Path, given: Path | None) -> Data:
         train=keys.take("train", str),
         test=keys.take("test", str, ""),
         structures=keys.take("structures", str, ""),
-        id=keys.take("id", str),
+        structure=keys.take("structure", str, ""),
+        id=keys.take("id", str, ""),
         composition=keys.take("composition", str, ""),
         cell_composition=keys.take("cell_composition", str, ""),
         space_group=keys.take("space_group", str, ""),
         lattice=lattice,
         numbers=keys.texts("numbers", []),
+        other_labels=keys.texts("other_labels", []),
         renamed=renamed,
     )
     keys.close()
+    if found.structures and (found.structure or not found.id):
+        raise PyhpcError(
+            f"{keys.name('structures')} does not go with "
+            + (keys.name("structure") if found.structure else f"rows without {keys.name('id')}"),
+            "Name either the column with the structures, or where those of each id are.",
+        )
     return found
 
 

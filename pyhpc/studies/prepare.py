@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pyhpc.models import Folds
     from pyhpc.studies.job import Job
-    from pyhpc.studies.table import Runner
+    from pyhpc.studies.structures import Runner
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,23 +1,19 @@
-"""The table of a study: rows of CSV files, with features of compositions, cells and structures."""
+"""The table of a study: its rows, with features of compositions, cells and structures."""
 
 from __future__ import annotations
 
-import csv
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from pyhpc.crystals import Limits, iter_records
-from pyhpc.crystals.cost import estimate_cost
 from pyhpc.datasets import DATASETS
 from pyhpc.datasets.fetch import file_hash
 from pyhpc.errors import PyhpcError
-from pyhpc.executors import Job as ShardJob
 from pyhpc.features import featurize, one_hot_space_group
+from pyhpc.features.composition_classes import anion_class, metallic, reduced_formula
 from pyhpc.features.formulas import (
     charge_balance,
     chemical_system,
@@ -31,32 +27,27 @@ from pyhpc.features.stoichiometry import (
     stoichiometry,
 )
 from pyhpc.features.symmetry import CRYSTAL_SYSTEMS, N_SPACE_GROUPS
-from pyhpc.kernels import ValenceMethod
-from pyhpc.models import Target, ordinal, parse_targets
-from pyhpc.shards import Guard, Output, Plan, ShardSize, finish, pack
-from pyhpc.shards.files import digest, file_digest, new_attempt, replace, to_json
+from pyhpc.models import Target, parse_targets
+from pyhpc.shards.files import digest, file_digest, new_attempt, replace
 from pyhpc.shards.parquet import encode_table
 from pyhpc.studies.job import TARGET_QUINTILE
+from pyhpc.studies.label_noise import SHARE_OF_SPREAD, compare_labels
+from pyhpc.studies.rows import MADE_TEXTS, read_rows
+from pyhpc.studies.structures import source_hash, structure_features
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pyhpc.studies.job import Job
-
-    Runner = Callable[[ShardJob], None]
+    from pyhpc.studies.rows import Rows
+    from pyhpc.studies.structures import Runner, Structures
 
 _STATED = ("density", "volume_per_atom", "n_total_atoms")
 """Features of the lattice that a table's cell tells as well: there they are ``stated_<name>``."""
 
 _NEEDS_SITES = ("n_sites", "has_cif_struct")
 """Features of the lattice that a table's cell does not tell, beside the number of ion sites."""
-
-_CODES = {
-    "crystal_system": tuple(CRYSTAL_SYSTEMS),
-    "valence_method": tuple(method.name.lower() for method in sorted(ValenceMethod)),
-}
-"""Words that become numbers, in their order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +57,8 @@ class StudyTable:
     Attributes
     ----------
     table : pyarrow.Table
-        ``id``, columns of the CSV files as text, then the features as float64, NaN where missing.
+        ``id``, columns of the tables as text, those made of the composition (:data:`MADE_TEXTS`),
+        then the features as float64, NaN where missing.
     target : Target
         Of all rows, transformed.
     raw : Target
@@ -76,7 +68,9 @@ class StudyTable:
     features : tuple of str
         Columns that may be features.
     sources : dict
-        Hash of each file that was read, and what became of the structures; JSON-able.
+        Hash of each file that was read, how many rows were left out and why, and what became of
+        the structures; with ``data.other_labels`` their disagreement, from
+        :func:`pyhpc.studies.label_noise.compare_labels`, as ``labels``. JSON-able.
     """
 
     table: pa.Table
@@ -159,14 +153,15 @@ def check_data(job: Job) -> dict[str, str]:
                     f"{data.folder / file.name} is not the published file: its hash is another",
                     remedy,
                 )
-    return {name: _hash(data.folder / name) for name in names}
+    return {name: source_hash(data.folder / name) for name in names}
 
 
 def build_table(job: Job, work: Path, run: Runner) -> StudyTable:
     """Make the table of a study.
 
-    What the CSV files state (composition, cell, space group) goes before what the structures say:
-    it is there for every row. The structures add what only they know.
+    What the tables state (composition, cell, space group) goes before what the structures say:
+    it is there for every row. The structures add what only they know, and the composition where
+    none is stated. Rows that have neither are left out.
 
     Parameters
     ----------
@@ -182,40 +177,48 @@ def build_table(job: Job, work: Path, run: Runner) -> StudyTable:
     PyhpcError
         If a file, column or cell is not as it should be.
     """
-    hashes = check_data(job)
-    names = [name for name in (job.data.train, job.data.test) if name]
-    parts = [_read_csv(job, name) for name in names]
-    rows = [row for part in parts for row in part]
-    raw, _ = parse_targets([row[job.target.column] for row in rows])
+    sources: dict[str, Any] = {"files": check_data(job)}
+    rows = read_rows(job)
+    structures = None
+    made: dict[str, Any] = {}
+    if job.data.structures or job.data.structure:
+        structures = structure_features(job, rows, work, run)
+        sources["structures"] = structures.facts
+        made = structures.columns
+    sources["left_out"] = {"no target": rows.without_target}
+    contents = _contents(job, rows, structures)
+    if job.data.composition or structures:
+        known = np.array([one is not None for one in contents])
+        sources["left_out"]["neither composition nor structure"] = int((~known).sum())
+        rows = rows.take(known.tolist())
+        made = {name: values[known] for name, values in made.items()}
+        if not rows.n_train:
+            raise PyhpcError(
+                "no training row has a composition or a structure",
+                "Check data.composition, that the structures have the names of the rows, and that "
+                "featurize.groups leaves composition in.",
+            )
+    compositions = [one for one in contents if one is not None]
+    raw, _ = parse_targets(rows.column(job.target.column))
     target = raw.log10() if job.target.transform == "log10" else raw
-    ids = [row[job.data.id] for row in rows]
-    repeated = next((name for k, name in enumerate(ids) if name in set(ids[:k])), None)
-    if repeated is not None:
-        raise PyhpcError(
-            f"two rows of {' and '.join(names)} have the {job.data.id} {repeated!r}",
-            "Names of rows must be unique.",
-        )
-    columns: dict[str, Any] = _stated_features(job, rows, ids)
-    sources: dict[str, Any] = {"files": hashes}
-    if job.data.structures:
-        made, sources["structures"] = _structure_features(job, ids, work, run)
-        columns |= {name: column for name, column in made.items() if name not in columns}
+    if job.data.other_labels:
+        sources["labels"] = _label_noise(job, rows, target)
+    columns: dict[str, Any] = _stated_features(job, rows, compositions)
+    columns |= {name: column for name, column in made.items() if name not in columns}
     if job.target.leak:
         columns[job.target.leak] = target.censored.astype(np.float64)
     if "space_group_number" in columns:
         columns |= _one_hot(columns["space_group_number"])
     features = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
     texts = {
-        name: [row[name] for row in rows]
-        for name in rows[0]
+        name: rows.column(name)
+        for name in rows.cells[0]
         if name not in features and name not in ("id", job.data.id)
     }
-    if job.data.composition:
-        texts["chemical_system"] = [
-            chemical_system(parse_formula(row[job.data.composition])) for row in rows
-        ]
-    table = pa.table({"id": ids} | texts | features)
-    return StudyTable(table, target, raw, len(parts[0]), tuple(features), sources)
+    for name, words in _composition_texts(compositions).items():
+        texts.setdefault(name, words)
+    table = pa.table({"id": rows.ids} | texts | features)
+    return StudyTable(table, target, raw, rows.n_train, tuple(features), sources)
 
 
 def store_table(study: StudyTable, path: Path) -> str:
@@ -266,73 +269,47 @@ def load_table(path: Path, sha256: str) -> tuple[pa.Table, Target]:
     return table, target
 
 
-def _hash(path: Path) -> str:
-    """Hash of a file, or of the names and hashes of the files in a folder."""
-    if path.is_file():
-        return file_digest(path)
-    files = sorted(item for item in path.rglob("*") if item.is_file())
-    return digest(to_json([[str(item.relative_to(path)), file_digest(item)] for item in files]))
+def _contents(
+    job: Job, rows: Rows, structures: Structures | None
+) -> Sequence[dict[int, float] | None]:
+    """Atoms of each row by atomic number: as stated, else as its structure says."""
+    if not job.data.composition:
+        return structures.contents if structures else []
+    contents: list[dict[int, float] | None] = []
+    for k, text in enumerate(rows.column(job.data.composition)):
+        if text:
+            contents.append(_formula(text, rows.ids[k]))
+        else:
+            contents.append(structures.contents[k] if structures else None)
+    return contents
 
 
-def _read_csv(job: Job, name: str) -> list[dict[str, str]]:
-    """Rows that have a target, with the columns that the job names, cleaned."""
-    path = job.data.folder / name
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise PyhpcError(f"{path} can't be read as CSV: {error}", "Correct the file.") from None
-    data = job.data
-    needed = dict.fromkeys(
-        name
-        for name in (
-            data.id,
-            job.target.column,
-            data.composition,
-            data.cell_composition,
-            data.space_group,
-            *data.lattice,
-            *data.renamed,
-            *(name for split in job.splits.values() for name in split.columns),
-        )
-        if name and name != "chemical_system"
-    )
-    found = rows[0].keys() if rows else ()
-    for column in (*needed, *data.numbers):
-        if column not in found:
-            raise PyhpcError(
-                f"{path} has no column {column!r}", f"It has {', '.join(found) or 'no rows'}."
-            )
-    kept = []
-    for row in rows:
-        if (row[job.target.column] or "").strip().lower() in ("", "nan"):
-            continue
-        clean = {column: (row[column] or "").strip() for column in (*needed, *data.numbers)}
-        for column, renamed in data.renamed.items():
-            clean[column] = renamed.get(clean[column], clean[column])
-        kept.append(clean)
-    if not kept:
-        raise PyhpcError(f"{path} has no row with a {job.target.column}", "Check target.column.")
-    return kept
+def _composition_texts(contents: Sequence[Mapping[int, float]]) -> dict[str, list[str]]:
+    """Words for splits and strata, where anything is known of the compositions."""
+    if not contents:
+        return {}
+    makers = (chemical_system, reduced_formula, anion_class, metallic)
+    return {
+        name: [make(one) for one in contents] for name, make in zip(MADE_TEXTS, makers, strict=True)
+    }
 
 
-def _stated_features(
-    job: Job, rows: Sequence[dict[str, str]], ids: Sequence[str]
-) -> dict[str, Any]:
-    """Features of what the rows state."""
-    data = job.data
-    columns: dict[str, Any] = {name: _numbers(rows, ids, name) for name in data.numbers}
+def _stated_features(job: Job, rows: Rows, formulas: Sequence[dict[int, float]]) -> dict[str, Any]:
+    """Features of what the rows state, and of their compositions, wherever those come from."""
+    data, ids = job.data, rows.ids
+    columns: dict[str, Any] = {name: _numbers(rows, name) for name in data.numbers}
     ion = job.featurize.get("mobile_ion", "Li")
-    if data.composition:
-        formulas = _formulas(rows, ids, data.composition)
+    if formulas:
         made = featurize(stated_batch(ids, formulas), ["composition"], mobile_ion=ion)
         columns |= {name: made[name] for name in made.column_names[1:]}
         columns |= charge_balance(formulas)
         columns |= stoichiometry(formulas, ion) | cation_statistics(formulas, ion)
     if data.lattice:
-        cells = np.stack([_numbers(rows, ids, name) for name in data.lattice], axis=1)
-        source = data.cell_composition or data.composition
-        contents = _formulas(rows, ids, source) if source else [{1: 1.0}] * len(rows)
+        cells = np.stack([_numbers(rows, name) for name in data.lattice], axis=1)
+        contents = formulas or [{1: 1.0}] * len(rows)
+        if data.cell_composition:
+            texts = rows.column(data.cell_composition)
+            contents = [_formula(text, name) for text, name in zip(texts, ids, strict=True)]
         made = featurize(stated_batch(ids, contents, cells), ["lattice"], mobile_ion=ion)
         unknown = (*_NEEDS_SITES, f"n_{ion.lower()}_sites")
         for name in made.column_names[1:]:
@@ -343,11 +320,11 @@ def _stated_features(
         if data.cell_composition:
             volumes = np.asarray(made["volume"], dtype=np.float64)
             columns |= cell_shares(contents, cells, volumes, ion)
-            if data.composition:
+            if formulas:
                 units = formula_units(formulas, contents)
                 columns |= {"formula_units": units, "cell_volume_per_formula": volumes / units}
     if data.space_group:
-        numbers = _numbers(rows, ids, data.space_group)
+        numbers = _numbers(rows, data.space_group)
         last = list(CRYSTAL_SYSTEMS.values())
         columns["space_group_number"] = numbers
         columns["crystal_system"] = np.where(
@@ -356,72 +333,40 @@ def _stated_features(
     return columns
 
 
-def _formulas(
-    rows: Sequence[dict[str, str]], ids: Sequence[str], column: str
-) -> list[dict[int, float]]:
-    contents = []
-    for row, name in zip(rows, ids, strict=True):
-        try:
-            contents.append(parse_formula(row[column]))
-        except PyhpcError as error:
-            raise PyhpcError(f"row {name}: {error.message}", error.remedy) from None
-    return contents
+def _label_noise(job: Job, rows: Rows, target: Target) -> dict[str, Any]:
+    """Disagreement of the labels of the training rows; those of the test rows stay unread."""
+    train = slice(0, rows.n_train)
+    names = (job.target.column, *job.data.other_labels)
+    labels = {name: _labels(rows, name)[train] for name in names}
+    bound = SHARE_OF_SPREAD * float(np.std(target.values[train]))
+    return compare_labels(labels, job.target.transform, bound)
 
 
-def _numbers(rows: Sequence[dict[str, str]], ids: Sequence[str], column: str) -> Any:
+def _labels(rows: Rows, column: str) -> Any:
+    """Labels of one source, NaN where it has none, or only a bound."""
     values = np.full(len(rows), np.nan)
-    for k, row in enumerate(rows):
-        try:
-            values[k] = float(row[column]) if row[column] else np.nan
-        except ValueError:
-            raise PyhpcError(
-                f"row {ids[k]} has the {column} {row[column]!r}", "Expected a number."
-            ) from None
+    found, present = parse_targets(rows.column(column))
+    values[present] = np.where(found.censored, np.nan, found.values)
     return values
 
 
-def _structure_features(
-    job: Job, ids: Sequence[str], work: Path, run: Runner
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Features of the rows' structures, by an ordinary run, and what became of the records."""
-    source = job.data.folder / job.data.structures
-    task = job.task()
-    inputs = {
-        "structures": job.data.structures,
-        "sha256": _hash(source),
-        "limits": asdict(Limits()),
-    }
-    made_of = {"inputs": inputs, "parameters": task.parameters, "versions": task.versions}
-    output = Output(work / f"structures-{digest(to_json(made_of))[:12]}")
-    packing = pack(
-        iter_records([str(source)]),
-        output.shards,
-        inputs=inputs,
-        cost=estimate_cost,
-        size=ShardSize(records=200, seconds=30.0),
-    )
-    plan = Plan.make(output, packing, task, Guard()).create(output)
-    if not output.final_manifest.exists():
-        run(ShardJob(output, plan, task, packing.folder))
-    manifest = finish(output, plan)
-    made = ds.dataset(output.parts).to_table()
-    for name, words in _CODES.items():
-        if name in made.column_names:
-            made = ordinal(made, name, words)
-    position = {name: k for k, name in enumerate(made["id"].to_pylist())}
-    at = np.array([position.get(name, -1) for name in ids])
-    columns = {}
-    for name in made.column_names[1:]:
-        values = made[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
-        absent = 0.0 if name.startswith("has_") else np.nan
-        columns[name] = np.where(at >= 0, values[at], absent)
-    facts = {
-        "records": manifest["records"],
-        "outcomes": manifest["outcomes"],
-        "rows with a structure": int((at >= 0).sum()),
-        "rows": len(ids),
-    }
-    return columns, facts
+def _formula(text: str, row: str) -> dict[int, float]:
+    try:
+        return parse_formula(text)
+    except PyhpcError as error:
+        raise PyhpcError(f"row {row}: {error.message}", error.remedy) from None
+
+
+def _numbers(rows: Rows, column: str) -> Any:
+    values = np.full(len(rows), np.nan)
+    for k, cell in enumerate(rows.column(column)):
+        try:
+            values[k] = float(cell) if cell else np.nan
+        except ValueError:
+            raise PyhpcError(
+                f"row {rows.ids[k]} has the {column} {cell!r}", "Expected a number."
+            ) from None
+    return values
 
 
 def _one_hot(numbers: Any) -> dict[str, Any]:
