@@ -289,3 +289,5 @@ def test_structures_give_their_features(tmp_path):
     # NaAl11O17 holds no lithium: the baseline predicts it, the specialist all others.
     assert {row["id"] for row in rows if row["gate"] == "0"} == {"NaAl11O17"}
     assert len({row["id"] for row in rows}) == 13
+    assert provenance_of(tmp_path / "out")["left_out"]["no target"] == 83
+    assert "left out: 83 with no target." in (tmp_path / "out" / "report.md").read_text()

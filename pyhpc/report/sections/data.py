@@ -10,6 +10,8 @@ from pyhpc.report import study_figures as draw
 from pyhpc.report.page import Figure, Section, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyhpc.studies.results import Results
 
 
@@ -66,6 +68,7 @@ def data_section(results: Results) -> Section:
         text=[
             f"Predicted is the {job.target.label}. Folds are made once, and are the same for "
             "every experiment.",
+            *_left_out(study.sources["left_out"]),
             *_test_reads(results),
         ],
         tables=[
@@ -96,6 +99,12 @@ def data_section(results: Results) -> Section:
             )
         )
     return section
+
+
+def _left_out(counts: Mapping[str, int]) -> list[str]:
+    """Say which rows of the tables are not in the study."""
+    reasons = [f"{count} with {reason}" for reason, count in counts.items() if count]
+    return [f"Rows of the tables that were left out: {', '.join(reasons)}."] if reasons else []
 
 
 def _test_reads(results: Results) -> list[str]:
