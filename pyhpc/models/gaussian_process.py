@@ -206,10 +206,12 @@ class FittedGaussianProcess(Fitted):
         filled = np.log(np.maximum(filled, _TINY), out=filled, where=self.positive)
         rows = (filled - self.center) / self.scales
         result = np.empty(len(rows))
-        for start in range(0, len(rows), _CHUNK):
-            correlations = _correlations(rows[start : start + _CHUNK], self.points, self.length)
-            # Sums of products rather than BLAS, whose rounding depends on its threads.
-            result[start : start + _CHUNK] = (correlations * self.weights).sum(axis=1)
+        # On one thread: the rounding of BLAS depends on their number.
+        with need("threadpoolctl").threadpool_limits(1):
+            for start in range(0, len(rows), _CHUNK):
+                chunk = rows[start : start + _CHUNK]
+                correlations = _correlations(chunk, self.points, self.length)
+                result[start : start + _CHUNK] = (correlations * self.weights).sum(axis=1)
         return self.mean + result
 
     @property
@@ -246,7 +248,12 @@ def _correlations(
     rows: NDArray[np.float64], points: NDArray[np.float64], length: float
 ) -> NDArray[np.float64]:
     """Matern correlations for nu = 5/2, shape (n_rows, n_points)."""
-    x = _SQRT5 * need("scipy.spatial.distance").cdist(rows, points) / length
+    squares = (rows**2).sum(axis=1)[:, None] + (points**2).sum(axis=1)
+    # As a product of matrices, which cancels to about 1e-8 of the extent for points that are near
+    # each other; their correlation is 1 to second order of the distance.
+    squares -= 2 * (rows @ points.T)
+    x = np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares)
+    x *= _SQRT5 / length
     correlations: NDArray[np.float64] = (1 + x + x**2 / 3) * np.exp(-x)
     return correlations
 

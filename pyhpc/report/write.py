@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyhpc.report.page import Section, html, markdown
-from pyhpc.report.sections import data, details, judgement, scores, summary
+from pyhpc.report.sections import data, details, diagnosis, judgement, scores, summary
 from pyhpc.shards.files import make_folder, new_attempt, replace, to_json
 from pyhpc.studies.fitting import SEPARATOR
 from pyhpc.studies.judge import (
@@ -61,6 +61,7 @@ def write_results(results: Results, folder: Path) -> None:
     found += [
         judgement.comparison_section(results, compared),
         judgement.interval_section(results, intervals),
+        diagnosis.diagnosis_section(results),
         judgement.importance_section(results),
         details.strategies_section(results),
         details.experiments_section(results),

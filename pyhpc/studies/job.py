@@ -183,6 +183,8 @@ class Experiment:
     importance : bool
         Whether the importance of its features is measured, on the first repetition of its
         first split.
+    diagnose : bool
+        Whether the report looks for what is wrong with its predictions.
     published : dict
         Figures to stand beside its own, by metric.
     note : str
@@ -197,6 +199,7 @@ class Experiment:
     coerced: bool
     leak_audit: bool
     importance: bool
+    diagnose: bool
     published: Mapping[str, float]
     note: str
 
@@ -483,6 +486,7 @@ def _experiment(keys: Keys, splits: Mapping[str, Split], sections: Mapping[str, 
         coerced=keys.take("coerced", bool, False),
         leak_audit=keys.take("leak_audit", bool, False),
         importance=keys.take("importance", bool, False),
+        diagnose=keys.take("diagnose", bool, False),
         published={name: value for name, value in figures.items() if value is not None},
         note=keys.take("note", str, ""),
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyhpc.models.splits import random_folds, share_deviations
 from pyhpc.report import study_figures as draw
 from pyhpc.report.page import Figure, Section, Table
 
@@ -73,7 +74,9 @@ def data_section(results: Results) -> Section:
         ],
         tables=[
             Table(["", "training", "test"], rows),
-            Table(["folds", "kind", "kept together", "number", "seeds"], made),
+            Table(["folds", "kind", "columns", "number", "seeds"], made),
+            *_balance(results),
+            *_label_noise(study.sources.get("labels")),
         ],
     )
     section.figures.append(
@@ -99,6 +102,63 @@ def data_section(results: Results) -> Section:
             )
         )
     return section
+
+
+def _balance(results: Results) -> list[Table]:
+    """Say how alike stratified folds are, and how much random ones of the same size differ."""
+    prepared = results.prepared
+    study, rows = prepared.study, []
+    for name, split in prepared.job.splits.items():
+        if split.kind != "stratified" or (name, split.seeds[0]) not in prepared.folds:
+            continue
+        drawn = random_folds(study.n_train, split.folds, split.seeds[0])
+        for column in split.columns:
+            levels = study.levels(column)
+            made = [share_deviations(prepared.folds[name, s], levels).max() for s in split.seeds]
+            rows.append(
+                [
+                    split.label,
+                    column.replace("_", " "),
+                    str(len(set(levels))),
+                    f"{100 * max(made):.2f}",
+                    f"{100 * share_deviations(drawn, levels).max():.2f}",
+                ]
+            )
+    headings = ["folds", "factor", "levels", "stratified", "random"]
+    caption = (
+        "How far the share of a level in any fold is from that in all rows, at most, in percent "
+        "of the fold's rows"
+    )
+    return [Table(headings, rows, caption)] if rows else []
+
+
+def _label_noise(labels: Mapping[str, Any] | None) -> list[Table]:
+    """Show how far the labels of several sources disagree."""
+    if labels is None:
+        return []
+    rows = [
+        [
+            pair["first"],
+            pair["second"],
+            f"{pair['rows']:,}",
+            *(
+                "" if pair[key] is None else f"{pair[key]:{form}}"
+                for key, form in (
+                    ("median", ".4f"),
+                    ("mean", ".4f"),
+                    ("bias", "+.4f"),
+                    ("share_beyond", ".1%"),
+                )
+            ),
+        ]
+        for pair in labels["pairs"]
+    ]
+    headings = ["label", "other", "rows with both", "median |difference|", "mean", "bias"]
+    caption = (
+        "The noise of the label: how far those of several sources disagree on the same row, in the "
+        "unit that is modelled. A model with errors of this size can't be told from another label."
+    )
+    return [Table([*headings, f"beyond {labels['bound']:.3g}"], rows, caption)]
 
 
 def _left_out(counts: Mapping[str, int]) -> list[str]:
