@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pyhpc.errors import PyhpcError
@@ -35,6 +36,7 @@ SPECS = {
     "gaussian_process": {"kind": "gaussian_process", "features": list(PHYSICS), "max_rows": 90},
     "blend": {"kind": "blend", "models": [SMALL, {"kind": "mean"}], "weights": [3, 1]},
     "bagged": {"kind": "bagged", "model": SMALL, "n": 2, "resample": True},
+    "cross_fitted": {"kind": "cross_fitted", "model": SMALL, "errors": SMALL, "n_folds": 3},
     "gated": {"kind": "gated", **GATE, "trained_on": "covered"},
     "soft_gate": {"kind": "soft_gate", **GATE, "margin": "margin", "groups": "group"},
     "residual": {"kind": "residual", **GATE},
@@ -189,6 +191,81 @@ def test_gaussian_processes_are_those_of_scikit_learn():
     theirs.fit(fitted.points, (values - values.mean()) / values.std())
     expected = values.mean() + values.std() * theirs.predict(fitted.points)
     np.testing.assert_allclose(fitted.predict(table), expected, rtol=1e-6, atol=1e-8)
+
+
+def test_gaussian_process_passes_all_rows_with_the_parameters_of_some():
+    """The solution over all rows, by NumPy, with the parameters that the likelihood found."""
+    table, target = covered_table(n_rows=300)
+    spec = {"kind": "gaussian_process", "features": list(FEATURES), "max_rows": 100}
+    some = from_spec(spec).fit(table, target, Compute(seed=1))
+    every = from_spec(spec | {"solve_rows": 1000}).fit(table, target, Compute(seed=1))
+    assert (some.found["n_rows"], every.found["n_rows"]) == (100, 300)
+    raw = np.stack([np.asarray(table[name]) for name in FEATURES], axis=1).astype(np.float32)
+    points = (raw - raw.mean(axis=0, dtype=float)) / raw.std(axis=0, dtype=float)
+    distances = np.linalg.norm(points[:, None] - points, axis=2)
+    x = 5**0.5 * distances / every.length
+    covariance = every.found["amplitude"] * (1 + x + x**2 / 3) * np.exp(-x)
+    noisy = covariance + every.found["noise"] * np.eye(300)
+    centred = target.values - target.values.mean()
+    expected = target.values.mean() + covariance @ np.linalg.solve(noisy, centred)
+    np.testing.assert_allclose(every.predict(table), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_blocks_weigh_columns_together():
+    """Noise of many columns drowns one that matters, unless it is a block of small weight."""
+    rng = np.random.default_rng(0)
+    columns = {f"noise{k}": rng.normal(size=400) for k in range(40)}
+    columns["x"] = rng.normal(size=400)
+    table, target = pa.table(columns), Target.measured(np.sin(2 * columns["x"]))
+    noise = [name for name in columns if name != "x"]
+    folds = random_folds(400, 4, 0)
+
+    def error(**parameters):
+        model = from_spec({"kind": "gaussian_process"} | parameters)
+        found = cross_validate(model, table, target, folds, Compute())
+        return metrics(target, found.prediction)["mae"]
+
+    together = error(features=["x", *noise])
+    apart = error(blocks=[["x"], noise], weights=[1.0, 0.05])
+    assert apart < 0.3 * together
+    # One block of all columns is no block at all.
+    assert error(blocks=[["x", *noise]], weights=[3.0]) == pytest.approx(together, rel=1e-6)
+
+
+def test_logarithms_of_positive_columns():
+    rng = np.random.default_rng(0)
+    size = 10.0 ** rng.uniform(-4, 4, 400)
+    table = pa.table({"size": size, "sign": rng.normal(size=400)})
+    target = Target.measured(np.sin(np.log10(size)))
+    folds = random_folds(400, 4, 0)
+    errors = {}
+    for logarithms in (False, True):
+        spec = {"kind": "gaussian_process", "features": ["size", "sign"], "logarithms": logarithms}
+        model = from_spec(spec)
+        found = cross_validate(model, table, target, folds, Compute())
+        errors[logarithms] = metrics(target, found.prediction)["mae"]
+    assert errors[True] < 0.1 * errors[False]
+    fitted = model.fit(table, target, Compute())
+    assert fitted.positive.tolist() == [True, False]
+    # What has no logarithm in a new row counts as missing.
+    strange = pa.table({"size": [-1.0, 0.0, np.nan], "sign": [0.0, 0.0, 0.0]})
+    assert len(set(fitted.predict(strange))) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({}, "either features or blocks"),
+        ({"features": ["x0"], "blocks": [["x1"]]}, "either features or blocks"),
+        ({"blocks": [["x0"], []]}, "no empty block"),
+        ({"blocks": [["x0"]], "weights": [1.0, 2.0]}, "a positive one for each block"),
+        ({"blocks": [["x0"]], "weights": [0.0]}, "a positive one for each block"),
+        ({"features": ["x0"], "solve_rows": 10}, "solve_rows = 10"),
+    ],
+)
+def test_wrong_blocks_are_refused(wrong, message):
+    with pytest.raises(PyhpcError, match=message):
+        from_spec({"kind": "gaussian_process"} | wrong)
 
 
 def test_constant_targets_and_features_do_no_harm():

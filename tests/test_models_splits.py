@@ -14,7 +14,9 @@ from pyhpc.models.splits import (
     leave_one_out_folds,
     random_folds,
     repeated,
+    share_deviations,
     stratified_folds,
+    target_tail_folds,
 )
 
 
@@ -129,3 +131,42 @@ def test_clusters_of_rows_are_found():
     table = pa.table({"a": points[:, 0], "b": points[:, 1], "constant": np.ones(60)})
     found = feature_clusters(table, ["a", "b", "constant"], 3)
     np.testing.assert_array_equal(found, truth)
+
+
+def test_target_tails_are_the_lowest_and_the_highest():
+    rng = np.random.default_rng(0)
+    values = rng.permutation(200) / 7.0
+    folds = target_tail_folds(values, 0.1)
+    assert [len(rows[1]) for rows in folds] == [20, 20]
+    low, high = (values[rows[1]] for rows in folds)
+    inside = values[folds.assignment == -1]
+    assert low.max() < inside.min()
+    assert high.min() > inside.max()
+    # Each tail is predicted by models that have seen nothing beyond its inner end.
+    assert values[folds.rows(1)[0]].max() < high.min()
+
+
+def test_ties_at_the_end_of_a_tail_belong_to_it():
+    folds = target_tail_folds([1, 1, 1, 1, 2, 3, 4, 5, 6, 7], 0.2)
+    assert folds.assignment.tolist() == [0, 0, 0, 0, -1, -1, -1, -1, 1, 1]
+
+
+@pytest.mark.parametrize(("values", "share"), [([1.0] * 10, 0.1), (range(10), 0.5), ([], 0.1)])
+def test_tails_that_meet_are_refused(values, share):
+    with pytest.raises(PyhpcError, match=r"tails|lowest"):
+        target_tail_folds(list(values), share)
+
+
+def test_share_deviations():
+    folds = Folds("by hand", np.array([0, 0, 0, 0, 1, 1, 1, 1, -1]))
+    factor = ["a", "a", "a", "b", "b", "b", "b", "a", "c"]
+    np.testing.assert_allclose(share_deviations(folds, factor), [0.25, 0.25])
+    np.testing.assert_allclose(share_deviations(folds, [*"aabbaabb", "c"]), [0, 0])
+
+
+def test_stratified_folds_are_more_alike_than_random_ones_in_every_factor():
+    rng = np.random.default_rng(3)
+    factors = [rng.integers(5, size=1000), rng.integers(7, size=1000), rng.random(1000) < 0.1]
+    made, drawn = stratified_folds(factors, 5, 1), random_folds(1000, 5, 1)
+    for factor in factors:
+        assert share_deviations(made, factor).max() < share_deviations(drawn, factor).max()

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from pyhpc.models.targets import Target
 
 _SQRT5 = 5.0**0.5
-_TINY = 1e-30
-"""In place of what has no logarithm."""
 _CHUNK = 1024
 """Rows whose covariances with all training rows are held at once."""
 
@@ -202,8 +200,9 @@ class FittedGaussianProcess(Fitted):
     def predict(self, table: pa.Table) -> NDArray[np.float64]:
         """Predict each row, shape (n_rows,)."""
         filled = self.filling.fill(matrix(table, self.model.columns)).astype(np.float64)
-        # What is not positive in a new row is far from every training row, not undefined.
-        filled = np.log(np.maximum(filled, _TINY), out=filled, where=self.positive)
+        # What has no logarithm, where all training rows had one, tells as much as a missing value.
+        filled = np.where(self.positive & (filled <= 0), self.filling.medians, filled)
+        filled = np.log(filled, out=filled, where=self.positive)
         rows = (filled - self.center) / self.scales
         result = np.empty(len(rows))
         # On one thread: the rounding of BLAS depends on their number.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from pyhpc.models import Score
     from pyhpc.studies.results import Results
 
 
@@ -187,15 +188,18 @@ def _metrics(results: Results) -> dict[str, Any]:
             "published": dict(variant.experiment.published),
             "splits": {
                 split: {
-                    metric: {
-                        "value": _finite(score.value),
-                        "lower": _finite(score.lower),
-                        "upper": _finite(score.upper),
-                        "std": _finite(scored.spread[metric]),
-                    }
+                    metric: _figures(score) | {"std": _finite(scored.spread[metric])}
                     for metric, score in scored.scores.items()
                 }
                 for split, scored in results.scored[variant.name].items()
+            },
+            "subsets": {
+                split: {
+                    subset: {metric: _figures(score) for metric, score in scores.items()}
+                    for subset, scores in scored.subsets.items()
+                }
+                for split, scored in results.scored[variant.name].items()
+                if scored.subsets
             },
         }
         for variant in results.variants
@@ -247,6 +251,10 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return "" if math.isnan(value) else f"{value:.10g}"
     return value
+
+
+def _figures(score: Score) -> dict[str, float | None]:
+    return {name: _finite(getattr(score, name)) for name in ("value", "lower", "upper")}
 
 
 def _finite(value: float) -> float | None:
