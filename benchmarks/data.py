@@ -17,6 +17,8 @@ from pyhpc.crystals import iter_records, read, read_records
 from pyhpc.gallery import crystals_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ase import Atoms
     from pymatgen.core import Structure
 
@@ -27,9 +29,13 @@ SETS = {
     "gallery": crystals_path(),
     "obelix": SHARED_DATA / "obelix" / "cifs.tar.gz",
     "mp": SHARED_DATA / "mp" / "mp_cifs_a.tar.gz",
+    "elasticity": SHARED_DATA / "elasticity" / "cifs.tar.gz",
 }
-RECORDS = {"gallery": 96, "obelix": 321, "mp": 20_000}
+RECORDS = {"gallery": 96, "obelix": 321, "mp": 20_000, "elasticity": 11_269}
 """How many records each set holds."""
+
+COMPARED = ("gallery", "obelix", "mp")
+"""Sets on which kernels and peers are measured; on the others, whole runs alone."""
 
 SEED = 20261121
 
@@ -56,12 +62,12 @@ class Sample:
             return CifParser.from_str(self.text(crystal)).parse_structures(primitive=False)[0]
 
 
-def available(*, quick: bool = False) -> list[str]:
-    """Names of the sets that are on this machine; the shipped one alone in quick mode."""
+def available(names: Iterable[str] = COMPARED, *, quick: bool = False) -> list[str]:
+    """Which of these sets are on this machine; the shipped one alone in quick mode."""
     return [
         name
-        for name, path in SETS.items()
-        if path.exists() and not (quick and path != crystals_path())
+        for name in names
+        if SETS[name].exists() and not (quick and SETS[name] != crystals_path())
     ]
 
 
