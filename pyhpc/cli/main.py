@@ -16,6 +16,7 @@ from pyhpc import __version__
 from pyhpc.cli.cancel import cancel_command
 from pyhpc.cli.dataset import dataset_command
 from pyhpc.cli.demo import demo_command
+from pyhpc.cli.diagnose import diagnose_command
 from pyhpc.cli.estimate import estimate_command
 from pyhpc.cli.features import features_command
 from pyhpc.cli.featurize import featurize_command
@@ -47,6 +48,7 @@ for _command in (
     replay_command,
     dataset_command,
     run_command,
+    diagnose_command,
     demo_command,
     estimate_command,
     slurm_group,
