@@ -114,6 +114,37 @@ def test_what_is_no_structure_is_refused(structure, code):
     assert code_of(structure) == code
 
 
+ODD = [None, True, -1, 0, 1e-9, 1e9, 1e308, 10**400, float("nan"), "", "Fe", [], [1], {}, {"a": 1}]
+
+
+def mutated(value, rng):
+    """Replace one value somewhere in a structure."""
+    inner = structure = copy.deepcopy(value)
+    while True:
+        keys = list(inner) if isinstance(inner, dict) else list(range(len(inner)))
+        key = keys[rng.integers(len(keys))]
+        if not (isinstance(inner[key], list | dict) and inner[key]) or rng.random() < 0.2:
+            inner[key] = ODD[rng.integers(len(ODD))]
+            return structure
+        inner = inner[key]
+
+
+def test_no_odd_value_raises_or_passes_unseen(rng):
+    """Whatever a value is replaced by, there is a crystal of finite numbers, or a reason."""
+    texts = [json.dumps(mutated(SALT, rng)).encode() for _ in range(1500)]
+    text = json.dumps(SALT).encode()
+    for _ in range(500):
+        at = rng.integers(len(text))
+        texts.append(text[:at] + bytes(rng.integers(32, 127, 2, dtype=np.uint8)) + text[at + 1 :])
+    result = read_records([record(one, str(k)) for k, one in enumerate(texts)])
+    refused = {k for k, found in result.reasons.items() if found[-1].outcome == "quarantined"}
+    assert set(result.positions.tolist()) == set(range(len(texts))) - refused
+    assert len(refused) > 500
+    assert len(result.batch) > 100
+    for name in ("lattices", "frac_coords", "occupancies"):
+        assert np.isfinite(getattr(result.batch, name)).all()
+
+
 def test_limits_hold():
     assert code_of(SALT, Limits(max_sites=1)) == "too_many_sites"
     assert code_of(SALT, Limits(max_text_bytes=50)) == "text_too_large"

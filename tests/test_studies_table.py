@@ -16,6 +16,7 @@ import pytest
 from pyhpc.crystals import read
 from pyhpc.errors import PyhpcError
 from pyhpc.executors.inline import InlineExecutor
+from pyhpc.features.formulas import parse_formula
 from pyhpc.gallery import crystals_path
 from pyhpc.studies.job import read_job
 from pyhpc.studies.structures import match_records
@@ -29,11 +30,10 @@ name = "small"
 title = "A small table"
 
 [data]
-folders = ["."]
 {data}
 
 [target]
-column = "K"
+column = "{column}"
 transform = "log10"
 
 [featurize]
@@ -58,9 +58,10 @@ def cif_of(name):
     return (crystals_path() / f"{name}.cif").read_text()
 
 
-def build(folder, data):
+def build(folder, data, *, column="K"):
     path = folder / "job.toml"
-    path.write_text(JOB.format(data=data))
+    folders = "" if "folders" in data else 'folders = ["."]\n'
+    path.write_text(JOB.format(data=folders + data, column=column))
 
     return build_table(
         read_job(path), folder / "work", lambda job: InlineExecutor().submit(job).wait()
@@ -245,3 +246,26 @@ def test_errors(tmp_path, data, words):
     write_csv(tmp_path / "t.csv", [{"K": 1}])
     with pytest.raises(PyhpcError, match=words):
         build(tmp_path, 'train = "t.csv"\n' + data)
+
+
+def test_the_set_of_bulk_moduli(tmp_path, shared_data):
+    """Every row with a target finds its structure, and the sources of labels agree as published."""
+    folder = shared_data("elasticity")
+    study = build(
+        tmp_path,
+        f'folders = ["{folder}"]\ndataset = "elasticity"\ntrain = "kvrh.csv"\nid = "mp_id"\n'
+        'structures = "cifs.tar.gz"\nother_labels = ["K_VRH_matcalc2025", "K_VRH_me228"]',
+        column="K_VRH_matbench2019",
+    )
+    assert len(study.ids) == study.n_train == 9851
+    assert study.sources["left_out"] == {"no target": 1434, "neither composition nor structure": 0}
+    assert study.sources["structures"]["records"] == 11269
+    assert study.sources["structures"]["rows with a structure"] == 9851
+    atoms = [sum(parse_formula(text).values()) for text in study.texts("formula")]
+    units = np.asarray(study.table["n_total_atoms"]) / atoms
+    np.testing.assert_array_equal(units, np.rint(units))
+    pairs = {(one["first"], one["second"]): one for one in study.sources["labels"]["pairs"]}
+    noise = pairs["K_VRH_matbench2019", "K_VRH_matcalc2025"]
+    assert noise["rows"] == 2879
+    assert noise["median"] < 0.01 < 0.03 < noise["mean"]
+    assert study.sources["labels"]["without_logarithm"]["K_VRH_me228"] == 18
