@@ -314,12 +314,13 @@ def _physics(symbol: str, ion: str) -> list[Feature]:
     ]
 
 
-_BOND_STATISTICS = {
-    "mean": "mean of",
-    "std": "standard deviation of",
-    "min": "smallest of",
-    "max": "largest of",
+_DISTRIBUTION = {
+    "mean": "mean",
+    "std": "standard deviation",
+    "min": "smallest",
+    "max": "largest",
 }
+"""Statistics over the sites, bonds or angles of a crystal, weighted by occupancy."""
 
 
 def _mechanical() -> list[Feature]:
@@ -327,33 +328,33 @@ def _mechanical() -> list[Feature]:
 
 
 def _bonds() -> list[Feature]:
-    spread = {
+    of_bonds = {
         "bond_cn": (
             "1",
-            "the bonds of a site: atoms closer than 1.3 times the sum of covalent radii (two "
-            "anions: 1.1; two cations: never)",
+            f"bonds of a site, to atoms closer than {BOND_FACTOR:g} times the sum of covalent "
+            f"radii (two anions: {ANION_BOND_FACTOR:g}; two cations: never)",
             COVALENT_RADII,
         ),
-        "bond_length": ("A", "the length of a bond", COVALENT_RADII),
+        "bond_length": ("A", "length of the bonds", COVALENT_RADII),
         "bond_length_relative": (
             "1",
-            "the length of a bond over the sum of covalent radii",
+            "length of the bonds over the sum of covalent radii",
             COVALENT_RADII,
         ),
-        "bond_angle": ("degree", "the angle between two bonds of a site", COVALENT_RADII),
+        "bond_angle": ("degree", "angle between each two bonds of a site", COVALENT_RADII),
         "bond_electronegativity_difference": (
             "1",
-            "the absolute difference of electronegativity between the ends of a bond",
+            "absolute difference of electronegativity between the ends of a bond",
             MAGPIE,
         ),
     }
     return [
         *(
-            Feature(f"{name}_{statistic}", MECHANICAL, unit, f"{of} {meaning}", source)
-            for name, (unit, meaning, source) in spread.items()
-            for statistic, of in _BOND_STATISTICS.items()
+            Feature(f"{name}_{key}", MECHANICAL, unit, f"{meaning}: {statistic}", source)
+            for name, (unit, meaning, source) in of_bonds.items()
+            for key, statistic in _DISTRIBUTION.items()
             # Nearly always zero.
-            if (name, statistic) != ("bond_electronegativity_difference", "min")
+            if (name, key) != ("bond_electronegativity_difference", "min")
         ),
         Feature("bond_density", MECHANICAL, "1/A^3", "bonds per volume"),
         Feature(
@@ -381,20 +382,17 @@ def _bonds() -> list[Feature]:
 
 
 def _cells() -> list[Feature]:
-    above = "Voronoi faces of a site with more than {} of the largest solid angle"
+    faces = "Voronoi faces of a site with more than {:g} of the largest solid angle: {}"
     return [
-        Feature(
-            "voronoi_cn_mean_010", MECHANICAL, "1", f"mean of the {above.format(0.1)}", VORONOI
-        ),
-        Feature(
-            "voronoi_cn_mean_025", MECHANICAL, "1", f"mean of the {above.format(0.25)}", VORONOI
-        ),
-        Feature(
-            "voronoi_cn_std_025",
-            MECHANICAL,
-            "1",
-            f"standard deviation of the {above.format(0.25)}",
-            VORONOI,
+        *(
+            Feature(
+                f"voronoi_cn_{key}{VORONOI_THRESHOLDS[threshold]}",
+                MECHANICAL,
+                "1",
+                faces.format(threshold, _DISTRIBUTION[key]),
+                VORONOI,
+            )
+            for key, threshold in (("mean", 0.1), ("mean", 0.25), ("std", 0.25))
         ),
         Feature(
             "voronoi_effective_cn_mean",
@@ -405,14 +403,14 @@ def _cells() -> list[Feature]:
         ),
         *(
             Feature(
-                f"voronoi_volume_{statistic}",
+                f"voronoi_volume_{key}",
                 MECHANICAL,
                 "1",
-                f"{of} the volumes of the Voronoi cells over their mean",
+                f"volume of the Voronoi cells over their mean: {statistic}",
                 TESSELLATION,
             )
-            for statistic, of in _BOND_STATISTICS.items()
-            if statistic != "mean"
+            for key, statistic in _DISTRIBUTION.items()
+            if key != "mean"
         ),
         Feature(
             "packing_efficiency",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
 use pyhpc_core::bond_valence::{Parameters, bond_valence_sums};
+use pyhpc_core::bonding::{self, bond_statistics};
 use pyhpc_core::ewald::{Method, ewald_site_energies};
 use pyhpc_core::neighbors::{NeighborLists, PairSlices};
 use pyhpc_core::symmetry::{self, symmetry};
@@ -166,6 +167,15 @@ fn run(criterion: &mut Criterion) {
     });
     over_sizes(criterion, "bond_valence", 100_000, 0.1, |batch| {
         bond_valence_sums(batch, 6.0, Parameters::Brown2020)
+    });
+    let atoms = bonding::Options {
+        radii: &[1.35; 118],
+        electronegativities: &[2.0; 118],
+        bond_factor: 1.3,
+        anion_factor: 1.1,
+    };
+    over_sizes(criterion, "bonds", 100_000, 0.1, |batch| {
+        bond_statistics(batch, &atoms)
     });
     over_sizes(criterion, "symmetry", 600, 0.0, |batch| {
         symmetry(batch, groups)
