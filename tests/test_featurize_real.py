@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from itertools import islice
 
 import numpy as np
@@ -25,7 +26,9 @@ def run(records):
     return pa.concat_tables([part.table for part in parts]), reasons
 
 
-@pytest.mark.parametrize("name", ["obelix/cifs.tar.gz", "mp/mp_cifs_a.tar.gz"])
+@pytest.mark.parametrize(
+    "name", ["obelix/cifs.tar.gz", "mp/mp_cifs_a.tar.gz", "elasticity/cifs.tar.gz"]
+)
 def test_every_missing_value_of_real_crystals_has_a_reason(shared_data, name):
     records = list(islice(iter_records([shared_data(name)]), 100))
     table, reasons = run(records)
@@ -44,6 +47,23 @@ def test_nearly_all_lithium_conductors_have_all_physics(shared_data):
     # Lithium bonds to its anions over 1.5 to 3.3 angstrom (random shifts of coordinates included).
     nearest = conductors["li_anion_min_dist"].to_numpy()
     assert np.nanmedian(nearest) == pytest.approx(2.1, abs=0.4)
+
+
+def test_stiff_crystals_have_many_strong_bonds(shared_data):
+    """Bond orders per volume rank real crystals by their bulk modulus from first principles."""
+    table, _ = run(list(islice(iter_records([shared_data("elasticity/cifs.tar.gz")]), 0, None, 40)))
+    with shared_data("elasticity/kvrh.csv").open() as file:
+        moduli = {
+            row["mp_id"]: float(row["K_VRH_matbench2019"] or "nan") for row in csv.DictReader(file)
+        }
+    names = [name.rpartition("/")[2] for name in table["id"].to_pylist()]
+    stiffness = np.array([moduli[name] for name in names])
+    for name, least in {"bond_order_density": 0.65, "elemental_bulk_modulus_reuss": 0.55}.items():
+        values = table[name].to_numpy()
+        known = np.isfinite(values) & np.isfinite(stiffness)
+        ranks = [np.argsort(np.argsort(x[known])) for x in (values, stiffness)]
+        assert known.sum() > 200
+        assert np.corrcoef(ranks)[0, 1] > least
 
 
 def assert_features_do_not_need_orbits(batch, monkeypatch):
