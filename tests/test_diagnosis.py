@@ -350,6 +350,36 @@ def test_a_constant_has_a_page_too(tmp_path):
     }
 
 
+def odd_column(rng, n):
+    """Give numbers as users' tables have them: tied, constant, missing, infinite, huge, tiny."""
+    plain = rng.normal(size=n)
+    return [
+        plain,
+        plain.round(),
+        np.full(n, rng.choice([0.0, 1.0, 1e300])),
+        np.where(rng.random(n) < 0.4, np.nan, plain),
+        np.where(rng.random(n) < 0.3, np.inf, plain),
+        np.exp(8 * plain),
+        1e-300 * plain,
+        1e9 + plain,
+    ][rng.integers(8)]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_numbers_get_a_diagnosis_or_a_clear_error(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.choice([4, 5, 9, 30, 130]))
+    features = {f"f{k}": odd_column(rng, n) for k in range(rng.integers(1, 40))}
+    truth = odd_column(rng, n)
+    more = {"folds": rng.integers(3, size=n)} if seed % 2 else {"train_features": features}
+    try:
+        found = diagnose(truth, odd_column(rng, n), features=features, **more)
+    except PyhpcError:
+        return
+    assert json.dumps(found.to_dict(), allow_nan=False)
+    assert all(check.text for check in found.checks)
+
+
 def test_perfect_predictions_are_fine():
     truth = np.linspace(0, 1, 100)
     found = diagnose(truth, truth)

@@ -12,7 +12,7 @@ from pyhpc.diagnosis.check import Check, Verdict
 from pyhpc.diagnosis.errors import bias_check, outlier_check, range_check, spread_check
 from pyhpc.diagnosis.features import features_check
 from pyhpc.diagnosis.neighbours import Neighbours, Training, find_neighbours, neighbours_check
-from pyhpc.diagnosis.sample import Sample, make_sample
+from pyhpc.diagnosis.sample import Sample, make_sample, usable
 from pyhpc.diagnosis.spread import collapse_check, order_check, rows_check, scale_check
 from pyhpc.diagnosis.statistics import agreement
 
@@ -139,11 +139,11 @@ def diagnose(
     sample = make_sample(truth, prediction, ids=ids, features=features, folds=folds, log=log)
     training = None
     if train_features is not None or train_ids is not None:
-        known = None if train_truth is None else np.asarray(train_truth, dtype=np.float64)
+        known = None if train_truth is None else usable(train_truth)
         if log and known is not None:
             known = np.log10(np.where(known > 0, known, np.nan))
         training = Training(
-            {n: np.asarray(v, dtype=np.float64) for n, v in (train_features or {}).items()},
+            {name: usable(column) for name, column in (train_features or {}).items()},
             known,
             frozenset(str(name) for name in (() if train_ids is None else train_ids)),
         )

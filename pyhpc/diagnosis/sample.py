@@ -18,6 +18,10 @@ _FEWEST_ROWS = 5
 """With fewer rows than this nothing can be said."""
 
 
+_LARGEST = 1e100
+"""Beyond this a number is what a diverged fit leaves, and squares overflow."""
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """Rows that have a truth and a prediction.
@@ -56,6 +60,12 @@ class Sample:
         return self.prediction - self.truth
 
 
+def usable(values: ArrayLike) -> NDArray[np.float64]:
+    """Make float64 of numbers, NaN where they are not finite or beyond all sense."""
+    numbers = np.asarray(values, dtype=np.float64)
+    return np.where(np.abs(numbers) < _LARGEST, numbers, np.nan)
+
+
 def make_sample(
     truth: ArrayLike,
     prediction: ArrayLike,
@@ -72,12 +82,9 @@ def make_sample(
     PyhpcError
         If lengths differ, too few rows are left, the truth is constant, or there is no logarithm.
     """
-    values = np.asarray(truth, dtype=np.float64)
-    predicted = np.asarray(prediction, dtype=np.float64)
+    values, predicted = usable(truth), usable(prediction)
     names = np.arange(len(values)) if ids is None else np.asarray(ids, dtype=object)
-    columns = {
-        name: np.asarray(column, dtype=np.float64) for name, column in (features or {}).items()
-    }
+    columns = {name: usable(column) for name, column in (features or {}).items()}
     labels = None if folds is None else np.unique(np.asarray(folds), return_inverse=True)[1]
     lengths = {"predictions": predicted, "ids": names} | columns
     if labels is not None:
@@ -108,7 +115,7 @@ def make_sample(
             np.log10(np.where(kept, column, 1.0)) for column in (values, predicted)
         )
     values, predicted = values[kept], predicted[kept]
-    if np.ptp(values) == 0:
+    if np.ptp(values) < 1 / _LARGEST:
         raise PyhpcError(
             f"the truth is {values[0]:g} in all {len(values)} rows",
             "Check the column of the truth.",
