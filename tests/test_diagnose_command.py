@@ -218,7 +218,7 @@ def test_tables_of_features_must_name_each_row_once(tmp_path, columns):
     with pytest.raises(PyhpcError, match="two rows of the id '001'"):
         read_predictions(file, features=twice)
     others = write_csv(tmp_path / "o.csv", {"id": ["mp-1", "mp-2"], "v": [1, 2]})
-    with pytest.raises(PyhpcError, match="has none of the rows"):
+    with pytest.raises(PyhpcError, match="such as '000', its id such as 'mp-1'"):
         read_predictions(file, features=others)
 
 

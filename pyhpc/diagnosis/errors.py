@@ -40,7 +40,7 @@ def bias_check(sample: Sample, scores: Mapping[str, Score]) -> Check:
         f"the mean error is {bias.value:+.3g} [{bias.lower:.3g}, {bias.upper:.3g}], "
         f"{100 * share.value:.0f} % of the mean squared error"
     )
-    text = [f"On the whole the predictions are neither high nor low: {words}."]
+    text = [f"Next to no bias: {words}."]
     error = (bias.upper - bias.lower) / 3.92
     sure = abs(bias.value) > 3.3 * error
     verdict = Verdict.FINE
@@ -147,6 +147,11 @@ def outlier_check(sample: Sample) -> Check:
     }
     if not few or not len(order):
         text = ["No few rows stand out."]
+        if len(order):
+            text = [
+                f"{len(order):,} rows ({100 * len(order) / len(sample):.0f} %) err by more than "
+                f"{_FAR:g} robust standard deviations: too many for single mistakes."
+            ]
         return Check("outliers", "Outliers", Verdict.FINE, text, numbers=numbers)
     text = [
         f"{len(order)} {'row makes' if len(order) == 1 else 'rows make'} {100 * share:.0f} % of "

@@ -190,8 +190,9 @@ def _read_features(path: Path, ids: Sequence[str], id_name: str) -> dict[str, ND
     rows = np.array([places.get(row, -1) for row in ids], dtype=np.int64)
     if (rows < 0).all():
         raise PyhpcError(
-            f"{path} has none of the rows: the first is {ids[0]!r}, its {name} are others",
-            "Check that both tables name rows alike, or pass --id.",
+            f"{path} has none of the rows: their names are such as {ids[0]!r}, its {name} such as "
+            f"{next(iter(_texts(_read(path, text=(id_name,)), name)), '')!r}",
+            "Name rows alike in both tables, or pass --id.",
         )
     columns = [column for column in table.column_names if column != name]
     return {

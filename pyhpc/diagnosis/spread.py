@@ -60,9 +60,8 @@ def rows_check(sample: Sample, scores: Mapping[str, Score]) -> Check:
         text.append("That is too wide to tell a good model from a poor one.")
         advice.append("Collect the predictions of all folds of a cross-validation, or test more.")
     if missing:
-        text.append(
-            f"{missing:,} rows ({100 * share:.1f} %) have no prediction and are not in any score."
-        )
+        words = f"{missing:,} rows ({100 * share:.1f} %) have no prediction and are in no score."
+        text.insert(0 if share > 0.05 else len(text), words)
     if share > 0.05:
         advice.append(
             "Find out why they have none: rows that are hard to featurize are hard to predict, "
