@@ -151,9 +151,12 @@ def test_predictions_of_a_study_are_read_one_split_and_repetition_at_a_time(tmp_
 
 def test_training_rows_of_the_same_file_are_those_to_compare_with(tmp_path, columns):
     columns["split"] = ["train"] * 60 + ["test"] * 30
+    columns["formula"] = ["LiCl"] * 50 + ["NaCl"] * 40
     arguments = read_predictions(write_csv(tmp_path / "p.csv", columns)).arguments
     assert len(arguments["truth"]) == 30
     assert arguments["train_ids"] == columns["id"][:60]
+    assert arguments["train_formulas"] == columns["formula"][:60]
+    assert arguments["formulas"] == ["NaCl"] * 30
     np.testing.assert_array_equal(arguments["train_truth"], columns["y_true"][:60])
     np.testing.assert_array_equal(arguments["train_features"]["density"], columns["density"][:60])
 

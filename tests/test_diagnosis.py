@@ -224,7 +224,34 @@ def test_a_leak_by_twins_is_found(n):
     assert found.verdict is Verdict.SERIOUS
     numbers = found["neighbours"].numbers
     assert numbers["twins"] == 2 * (3 * n // 5)
-    assert numbers["r2_others"] < numbers["r2"] - 0.15
+    assert numbers["twins_r2_others"] < numbers["twins_r2"] - 0.15
+
+
+def test_a_score_that_rests_on_known_compositions_is_found():
+    truth, prediction, _, folds = memorized(500)
+    n = 3 * 500 // 5
+    formulas = [f"Li{k + 1}O" for k in range(500)] + [f"Li{2 * k + 2}O2" for k in range(n)]
+    found = diagnose(truth, prediction, formulas=formulas, folds=folds)
+    assert found.findings[0].key == "formulas"
+    assert found.verdict is Verdict.SERIOUS
+    assert found["formulas"].numbers["known"] == 2 * n
+    new = [f"Na{k + 1}O" for k in range(len(truth))]
+    assert diagnose(truth, prediction, formulas=new, folds=folds)["formulas"].verdict == "fine"
+    held = diagnose(
+        truth[:500], prediction[:500], formulas=formulas[:500], train_formulas=formulas[500:]
+    )
+    assert held["formulas"].verdict is Verdict.SERIOUS
+    assert held["formulas"].numbers["known"] == n
+
+
+def test_known_compositions_of_no_consequence_are_fine(rng):
+    best = rng.normal(size=400)
+    formulas = ["LiCl" if k % 2 else f"Na{k + 1}Cl" for k in range(399)] + [""]
+    found = diagnose(
+        best + 0.3 * rng.normal(size=400), best, formulas=formulas, folds=np.arange(400) // 40
+    )
+    assert found["formulas"].verdict is Verdict.FINE
+    assert found["formulas"].numbers["known"] == 199
 
 
 def test_twins_of_no_consequence_are_no_leak():

@@ -11,6 +11,7 @@ import numpy as np
 from pyhpc.diagnosis.check import Check, Verdict
 from pyhpc.diagnosis.errors import bias_check, outlier_check, range_check, spread_check
 from pyhpc.diagnosis.features import features_check
+from pyhpc.diagnosis.formulas import compositions, formulas_check, known_compositions
 from pyhpc.diagnosis.neighbours import Neighbours, Training, find_neighbours, neighbours_check
 from pyhpc.diagnosis.sample import Sample, make_sample, usable
 from pyhpc.diagnosis.spread import collapse_check, order_check, rows_check, scale_check
@@ -95,10 +96,12 @@ def diagnose(
     *,
     ids: Sequence[object] | None = None,
     features: Mapping[str, ArrayLike] | None = None,
+    formulas: Sequence[str] | None = None,
     folds: ArrayLike | None = None,
     train_features: Mapping[str, ArrayLike] | None = None,
     train_truth: ArrayLike | None = None,
     train_ids: Sequence[object] | None = None,
+    train_formulas: Sequence[str] | None = None,
     log: bool = False,
     seed: int = 0,
 ) -> Diagnosis:
@@ -112,6 +115,9 @@ def diagnose(
         Names of the rows; without it, their numbers from 0.
     features : mapping of str to array, shape (n_rows,), optional
         What the rows are known by; NaN where missing. Errors are tested against each.
+    formulas : sequence of str, length n_rows, optional
+        Chemical formulas, empty where there is none: whether the score rests on compositions that
+        the training rows have, too, is tested.
     folds : array, shape (n_rows,), optional
         Fold of each row, where the predictions come from a cross-validation.
     train_features : mapping of str to array, shape (n_training,), optional
@@ -120,6 +126,8 @@ def diagnose(
         Truth of the same, as stated: with ``log``, the logarithm is taken here.
     train_ids : sequence, optional
         Names of the training rows: those that are tested, too, are found.
+    train_formulas : sequence of str, optional
+        Formulas of the training rows.
     log : bool
         Judge log10 of truth and prediction.
     seed : int
@@ -136,16 +144,19 @@ def diagnose(
         If lengths differ, fewer than five rows are usable, the truth is constant, or ``log`` is
         asked of a number that has none; or if scipy is not installed.
     """
-    sample = make_sample(truth, prediction, ids=ids, features=features, folds=folds, log=log)
+    sample = make_sample(
+        truth, prediction, ids=ids, features=features, formulas=formulas, folds=folds, log=log
+    )
     training = None
-    if train_features is not None or train_ids is not None:
-        known = None if train_truth is None else usable(train_truth)
-        if log and known is not None:
-            known = np.log10(np.where(known > 0, known, np.nan))
+    if any(x is not None for x in (train_features, train_ids, train_formulas)):
+        train_values = None if train_truth is None else usable(train_truth)
+        if log and train_values is not None:
+            train_values = np.log10(np.where(train_values > 0, train_values, np.nan))
         training = Training(
             {name: usable(column) for name, column in (train_features or {}).items()},
-            known,
+            train_values,
             frozenset(str(name) for name in (() if train_ids is None else train_ids)),
+            frozenset(compositions(train_formulas or ())) - {""},
         )
     scores = agreement(sample.truth, sample.prediction, seed)
     checks = [
@@ -160,6 +171,9 @@ def diagnose(
     ]
     if sample.features:
         checks.append(features_check(sample, scores))
+    known = known_compositions(sample, training)
+    if known is not None:
+        checks.append(formulas_check(sample, known))
     neighbours = find_neighbours(sample, training, seed)
     if neighbours is not None or training is not None:
         checks.append(neighbours_check(sample, neighbours, training))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyhpc.diagnosis.check import Check, Verdict
-from pyhpc.diagnosis.statistics import r2, rank_correlation
+from pyhpc.diagnosis.flattery import flattery
+from pyhpc.diagnosis.statistics import rank_correlation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,11 +45,14 @@ class Training:
         What the model was fitted to.
     ids : frozenset of str
         Names of the rows.
+    compositions : frozenset of str
+        Of the rows, by the names that :func:`pyhpc.diagnosis.formulas.composition` gives.
     """
 
     features: Mapping[str, NDArray[np.float64]]
     truth: NDArray[np.float64] | None
     ids: frozenset[str]
+    compositions: frozenset[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,27 +174,11 @@ def _judge(sample: Sample, neighbours: Neighbours, numbers: dict[str, Any]) -> t
     }
     if neighbours.truth is not None and (rmse := _rms(error)) > 0:
         numbers["neighbour_rmse_ratio"] = _rms(neighbours.truth - truth) / rmse
-    if min(twins.sum(), (~twins).sum()) >= 10:
-        numbers |= {
-            "rmse_twins": _rms(error[twins]),
-            "rmse_others": _rms(error[~twins]),
-            "r2": r2(truth, prediction),
-            "r2_others": r2(truth[~twins], prediction[~twins]),
-        }
-        better = rank_correlation(twins.astype(np.float64), error)
-        if (
-            better[0] < 0
-            and better[1] < _SURE
-            and numbers["rmse_twins"] < 0.7 * numbers["rmse_others"]
-        ):
-            inflated = _rms(error[~twins]) / _rms(error) > 1.15
-            return Verdict.SERIOUS if inflated else Verdict.WATCH, (
-                f"{100 * share:.0f} % of the rows have a twin among the training rows, and an "
-                f"error {numbers['rmse_others'] / max(numbers['rmse_twins'], 1e-300):.3g} times "
-                f"smaller: without them R2 is {numbers['r2_others']:.3f} instead of "
-                f"{numbers['r2']:.3f}, and the RMSE {numbers['rmse_others']:.4g} instead of "
-                f"{_rms(error):.4g}."
-            )
+    found = flattery(twins, truth, prediction)
+    if found is not None:
+        numbers |= found.numbers("twins")
+        if found.verdict is not Verdict.FINE:
+            return found.verdict, found.sentence("a twin")
     if rho > 0.3 and p_value < _SURE:
         return Verdict.WATCH, (
             f"Errors grow with the distance to the nearest training row (rank correlation "

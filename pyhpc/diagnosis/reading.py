@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _TRUTH = ("y_true", "truth", "true", "target", "measured", "actual", "observed", "reference", "y")
 _PREDICTION = ("y_pred", "prediction", "predicted", "pred", "predictions", "y_hat", "yhat")
 _ID = ("id", "material_id", "mp_id", "name", "structure_id", "jid", "sample", "formula")
+_FORMULA = ("formula", "composition", "reduced_formula", "pretty_formula", "formula_pretty")
 _FOLD = ("fold", "cv_fold", "folds")
 _SPLIT = ("split", "subset", "partition")
 _TRAINING = ("train", "training", "fit")
@@ -112,6 +113,9 @@ def read_predictions(
         "prediction": predictions[chosen],
         "ids": [ids[k] for k in chosen],
     }
+    formulas = _formulas(table)
+    if formulas is not None:
+        arguments["formulas"] = [formulas[k] for k in chosen]
     if features is not None:
         if id_name is None:
             raise PyhpcError(
@@ -133,6 +137,7 @@ def read_predictions(
             "train_features": {name: values[training] for name, values in known.items()},
             "train_truth": truths[training],
             "train_ids": [ids[k] for k in training] if id_name is not None else None,
+            "train_formulas": formulas and [formulas[k] for k in training],
         }
     elif fold_name is not None:
         folds = [_texts(table, fold_name)[k] for k in chosen]
@@ -213,7 +218,10 @@ def _read_training(
     name = _optional_column(table, path, "--id", None, _ID)
     if id_name in table.column_names:
         name = id_name
-    result: dict[str, Any] = {"train_ids": None if name is None else _texts(table, name)}
+    result: dict[str, Any] = {
+        "train_ids": None if name is None else _texts(table, name),
+        "train_formulas": _formulas(table),
+    }
     truth = truth_name if truth_name in table.column_names else _find(table, _TRUTH)
     if truth is not None:
         result["train_truth"] = _numbers(table, path, truth)
@@ -255,7 +263,7 @@ def _read_csv(path: Path, text: Sequence[str | None]) -> pa.Table:
     with pa.csv.open_csv(path) as reader:
         columns = reader.schema.names
     # Names and labels such as 007 are no numbers.
-    labels = {*_ID, *_FOLD, *_SPLIT, "seed"}
+    labels = {*_ID, *_FORMULA, *_FOLD, *_SPLIT, "seed"}
     types = {
         name: pa.string() for name in columns if name.strip().lower() in labels or name in text
     }
@@ -336,6 +344,11 @@ def _numbers(table: pa.Table, path: Path, name: str) -> NDArray[np.float64]:
                 "Correct the cell, or leave it empty where there is no value.",
             ) from None
     return values
+
+
+def _formulas(table: pa.Table) -> list[str] | None:
+    name = next((name for name in table.column_names if name.lower() in _FORMULA), None)
+    return None if name is None else _texts(table, name)
 
 
 def _texts(table: pa.Table, name: str) -> list[str]:

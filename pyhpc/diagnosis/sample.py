@@ -34,6 +34,8 @@ class Sample:
         Names of the rows.
     features : dict of str to array, shape (n_rows,), float64
         NaN where missing.
+    formulas : list of str, or None
+        Chemical formulas, empty where there is none.
     folds : array, shape (n_rows,), or None
         Each row was predicted by a model that was fitted to the rows of the other folds.
     without_truth, without_prediction : int
@@ -46,6 +48,7 @@ class Sample:
     prediction: NDArray[np.float64]
     ids: list[str]
     features: dict[str, NDArray[np.float64]]
+    formulas: list[str] | None
     folds: NDArray[np.int64] | None
     without_truth: int
     without_prediction: int
@@ -72,6 +75,7 @@ def make_sample(
     *,
     ids: Sequence[object] | None,
     features: Mapping[str, ArrayLike] | None,
+    formulas: Sequence[str] | None,
     folds: ArrayLike | None,
     log: bool,
 ) -> Sample:
@@ -89,6 +93,8 @@ def make_sample(
     lengths = {"predictions": predicted, "ids": names} | columns
     if labels is not None:
         lengths["folds"] = labels
+    if formulas is not None:
+        lengths["formulas"] = np.asarray(formulas, dtype=object)
     for name, column in lengths.items():
         if column.shape != values.shape:
             raise PyhpcError(
@@ -125,6 +131,7 @@ def make_sample(
         prediction=predicted,
         ids=[str(name) for name in names[kept]],
         features={name: column[kept] for name, column in columns.items()},
+        formulas=None if formulas is None else [formulas[k] for k in np.flatnonzero(kept).tolist()],
         folds=None if labels is None else labels[kept].astype(np.int64),
         without_truth=int((~known).sum()),
         without_prediction=int((known & ~predicted_too).sum()),
