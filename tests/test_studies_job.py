@@ -53,7 +53,9 @@ def test_a_missing_file(tmp_path):
         read_job(tmp_path / "none.toml")
 
 
-@pytest.mark.parametrize("name", ["conductivity.toml", "demo.toml"])
+@pytest.mark.parametrize(
+    "name", ["bulk_modulus.toml", "conductivity.toml", "demo.toml", "matbench_log_kvrh.toml"]
+)
 def test_the_shipped_jobs_are_sound(name):
     from pathlib import Path
 
