@@ -49,3 +49,14 @@ def values(column: pa.Array) -> NDArray[Any]:
     """Values of an array of numbers, which share its memory; anything where there is null."""
     dtype = np.dtype(column.type.to_pandas_dtype())
     return np.frombuffer(column.buffers()[1], dtype, len(column), column.offset * dtype.itemsize)
+
+
+def missing(column: pa.Array) -> NDArray[np.bool_]:
+    """Where an array has null."""
+    validity = column.buffers()[0]
+    if validity is None:
+        return np.zeros(len(column), np.bool_)
+    end = column.offset + len(column)
+    bits = np.unpackbits(np.frombuffer(validity, np.uint8), count=end, bitorder="little")
+    absent: NDArray[np.bool_] = bits[column.offset :] == 0
+    return absent

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Record(NamedTuple):
@@ -78,9 +81,15 @@ class Reason:
     message: str
 
 
-def worst(reasons: list[Reason]) -> Outcome:
+def worst(reasons: Iterable[Reason]) -> Outcome:
     """Outcome of a record with these reasons."""
-    outcomes = [reason.outcome for reason in reasons]
-    if Outcome.QUARANTINED in outcomes:
-        return Outcome.QUARANTINED
-    return Outcome.DEGRADED if Outcome.DEGRADED in outcomes else Outcome.OK
+    # Asked of every record, and members of an Enum are found slowly.
+    degraded, quarantined = Outcome.DEGRADED, Outcome.QUARANTINED
+    found = Outcome.OK
+    for reason in reasons:
+        outcome = reason.outcome
+        if outcome is quarantined:
+            return quarantined
+        if outcome is degraded:
+            found = degraded
+    return found

@@ -106,8 +106,8 @@ def test_gaps_are_found_in_columns_of_all_kinds(floats):
     columns["integer"] = pa.array(np.arange(50, dtype=np.int8), mask=masks[floats])
     columns["text"] = pa.array(["a"] * 50, mask=masks[floats + 1])
     columns["word"] = pa.array(["b"] * 50, mask=masks[floats + 2]).dictionary_encode()
-    table = pa.Table.from_pydict(columns)
-    table = pa.concat_tables([table[:20], table[20:]])
-    for rows in (range(50), [3, 8, 21, 22, 49], []):
-        assert gaps(table, rows) == gaps_one_by_one(table, rows)
-    assert len(gaps(table, range(50))) > 10
+    whole = pa.Table.from_pydict(columns)
+    for table in (whole, pa.concat_tables([whole[:20], whole[20:]]), whole[7:45], whole[:0]):
+        for rows in (range(table.num_rows), [k for k in (3, 8, 21, 22, 49) if k < len(table)]):
+            assert gaps(table, rows) == gaps_one_by_one(table, rows)
+    assert len(gaps(whole, range(50))) > 10

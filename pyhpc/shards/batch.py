@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pyhpc.arrow import values
+from pyhpc.arrow import missing
 from pyhpc.records import Outcome, Reason, worst
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def run_batch(task: Task, records: Sequence[Record], *, threads: int) -> BatchRe
     and are raised.
     """
     given = [k for k, record in enumerate(records) if record.refused is None]
+    if len(given) == len(records):
+        return _halve(task, records, threads)
     result = _halve(task, [records[k] for k in given], threads)
     reasons: list[list[Reason]] = [[r.refused] if r.refused else [] for r in records]
     outcomes = [Outcome.QUARANTINED] * len(records)
@@ -117,12 +119,15 @@ def _internal_error(error: BaseException) -> Reason:
 
 def _checked(task: Task, records: Sequence[Record], result: TaskResult) -> BatchResult:
     """Hold a task to its contract: a row or a reason for each record."""
-    reasons = [list(result.reasons.get(k, ())) for k in range(len(records))]
+    reasons: list[list[Reason]] = [[] for _ in records]
+    outcomes = [Outcome.OK] * len(records)
+    for k, found in result.reasons.items():
+        reasons[k] = found
+        outcomes[k] = worst(found)
     schema = task.schema
     if not result.table.schema.equals(schema, check_metadata=False):
         raise TypeError(f"task {task.name} returned a table whose schema is not its own")
-    outcomes = [worst(found) for found in reasons]
-    with_row = [k for k, outcome in enumerate(outcomes) if outcome != Outcome.QUARANTINED]
+    with_row = _with_row(outcomes)
     if list(result.positions) != with_row or result.table.num_rows != len(with_row):
         raise TypeError(
             f"task {task.name} returned rows for {list(result.positions)[:20]} ..., but "
@@ -132,9 +137,15 @@ def _checked(task: Task, records: Sequence[Record], result: TaskResult) -> Batch
     return BatchResult(table, reasons, outcomes, dict(result.seconds))
 
 
+def _with_row(outcomes: Sequence[Outcome]) -> list[int]:
+    """Give the records that are not quarantined."""
+    quarantined = Outcome.QUARANTINED
+    return [k for k, outcome in enumerate(outcomes) if outcome is not quarantined]
+
+
 def explain_gaps(result: BatchResult) -> None:
     """Give a reason to each record that lacks a value and has none."""
-    with_row = [k for k, outcome in enumerate(result.outcomes) if outcome != Outcome.QUARANTINED]
+    with_row = _with_row(result.outcomes)
     unexplained = [row for row, k in enumerate(with_row) if not result.reasons[k]]
     for row, columns in gaps(result.table, unexplained).items():
         named = ", ".join(columns[:5]) + (" ..." if len(columns) > 5 else "")
@@ -158,12 +169,15 @@ def gaps(table: pa.Table, rows: Sequence[int]) -> dict[int, list[str]]:
 
 def _rows_with_gaps(table: pa.Table) -> NDArray[np.bool_]:
     (batch,) = table.combine_chunks().to_batches()
+    floating = [k for k, field in enumerate(batch.schema) if pa.types.is_floating(field.type)]
     lacking = np.zeros(table.num_rows, np.bool_)
+    if floating:
+        # One block of all columns: a call for each would take longer than to look at its values.
+        block = batch.select(floating).to_tensor(null_to_nan=True, row_major=False)
+        lacking |= np.isnan(block.to_numpy()).any(axis=1)
     for column in batch.columns:
         if column.null_count:
-            lacking |= column.is_null().to_pylist()
-        if pa.types.is_floating(column.type):
-            lacking |= np.isnan(values(column))
+            lacking |= missing(column)
     return lacking
 
 

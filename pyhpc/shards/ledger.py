@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import accumulate, product
+from itertools import accumulate, chain, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,16 +68,19 @@ def build_ledger(
 
 def _reasons_column(reasons: Sequence[list[Reason]]) -> pa.Array:
     """Column of the reasons; most are said of many records, and are converted once."""
-    said = [one for found in reasons for one in found]
+    said = list(chain.from_iterable(reasons))
     # Records mostly share the very object, and to compare objects takes longer than to tell them.
-    objects = {id(one): one for one in said}
+    keys = list(map(id, said))
     distinct: dict[Reason, int] = {}
-    numbered = {key: distinct.setdefault(one, len(distinct)) for key, one in objects.items()}
+    numbered = {
+        key: distinct.setdefault(one, len(distinct))
+        for key, one in dict(zip(keys, said, strict=True)).items()
+    }
     rows = [reason_row(one) for one in distinct]
     table = pa.StructArray.from_arrays(
         [strings([row[field.name] for row in rows]) for field in REASON], fields=list(REASON)
     )
-    taken = table.take(numbers(np.array([numbered[id(one)] for one in said], np.int32)))
+    taken = table.take(numbers(np.fromiter(map(numbered.__getitem__, keys), np.int32, len(keys))))
     ends = accumulate(map(len, reasons), initial=0)
     offsets = numbers(np.fromiter(ends, np.int32, len(reasons) + 1))
     return pa.ListArray.from_arrays(offsets, taken)
@@ -101,15 +104,13 @@ def count(ledger: pa.Table) -> dict[str, Any]:
     reasons: dict[str, dict[str, int]] = {str(outcome): {} for outcome in Outcome}
     column = ledger["reasons"].combine_chunks()
     said = column.flatten()
-    if not len(said):
-        return {"outcomes": count_outcomes(ledger), "reasons": reasons}
     outcomes, codes = (said.field(name).dictionary_encode() for name in ("outcome", "code"))
     names = list(product(outcomes.dictionary.to_pylist(), codes.dictionary.to_pylist()))
     kinds = values(outcomes.indices) * len(codes.dictionary) + values(codes.indices)
     # A record counts once however often it has a reason.
-    each = np.unique(values(pc.list_parent_indices(column)) * len(names) + kinds)
-    for kind, number in enumerate(np.bincount(each % len(names))):
+    has = np.zeros((ledger.num_rows, len(names)), np.bool_)
+    has[values(pc.list_parent_indices(column)), kinds] = True
+    for (outcome, code), number in zip(names, has.sum(axis=0).tolist(), strict=True):
         if number:
-            outcome, code = names[kind]
-            reasons[outcome][code] = int(number)
+            reasons[outcome][code] = number
     return {"outcomes": count_outcomes(ledger), "reasons": reasons}
