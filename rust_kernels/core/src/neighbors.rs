@@ -18,7 +18,7 @@ use std::f64::consts::PI;
 use crate::batch::Crystal;
 use crate::error::{BatchError, CrystalError};
 pub use grid::{Neighbor, NeighborGrid};
-pub use images::{CellImages, MOST_SITES, PairVisitor, Pairs};
+pub use images::{CellImages, MOST_SITES, PairBlock, PairVisitor, Pairs};
 pub use list::{NeighborLists, PairSlices};
 pub use scan::LANES;
 pub use search::{Block, BlockVisitor};

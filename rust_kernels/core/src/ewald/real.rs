@@ -13,7 +13,9 @@ use super::{LANES, Lanes};
 use crate::batch::{Crystal, map_sites};
 use crate::error::CrystalError;
 use crate::lattice::{Lattice, Vec3};
-use crate::neighbors::{Block, BlockVisitor, CellImages, NeighborGrid, PairVisitor, Pairs};
+use crate::neighbors::{
+    Block, BlockVisitor, CellImages, NeighborGrid, PairBlock, PairVisitor, Pairs,
+};
 use crate::simd;
 
 /// Charges closer than this (angstrom) are one site written twice, not a structure.
@@ -67,8 +69,19 @@ fn sums<const N: usize>(
         magnitude,
         fit_error: fit.error * magnitude,
     };
-    if let Some(images) = CellImages::new(basis, &coords, r_cut, simd::level()) {
-        let (found, nearest) = image_by_image(&images, sources, &screened);
+    // A pair that is seen from both of its sites costs about a half more than from one.
+    let once = 4 * sources.n_targets > 3 * coords.len();
+    let n_searched = if once {
+        coords.len()
+    } else {
+        sources.n_targets
+    };
+    if let Some(images) = CellImages::new(basis, &coords, n_searched, r_cut, simd::level()) {
+        let (found, nearest) = if once {
+            image_by_image::<N, true>(&images, n_searched, sources, &screened)
+        } else {
+            image_by_image::<N, false>(&images, n_searched, sources, &screened)
+        };
         // The grid says which sites coincide.
         if nearest >= COINCIDENT * COINCIDENT {
             return Ok(found.into_iter().map(potential).collect());
@@ -86,41 +99,24 @@ fn sums<const N: usize>(
     found.into_iter().collect()
 }
 
-/// The sums in a small crystal with their magnitudes, and the smallest squared distance of two
-/// charges.
-fn image_by_image<const N: usize>(
+/// The sums in a small crystal with their magnitudes over the pairs that are seen from each of so many
+/// sites, and the smallest squared distance of two charges. Those of some sites are summed at a time,
+/// and these sums added in order: the result does not depend on the number of threads.
+fn image_by_image<const N: usize, const ONCE: bool>(
     images: &CellImages,
+    n_searched: usize,
     sources: &Charges,
     screened: &Screened<N>,
 ) -> (Vec<[f64; 2]>, f64) {
-    let Charges {
-        charges, n_targets, ..
-    } = sources;
-    // A pair that is seen from both of its sites costs about a half more than from one.
-    if 4 * n_targets > 3 * charges.len() {
-        let over = |sites| PairSum::<N, true>::over(images, charges, screened, sites);
-        added(over, charges.len(), *n_targets)
-    } else {
-        let over = |sites| PairSum::<N, false>::over(images, charges, screened, sites);
-        added(over, *n_targets, *n_targets)
-    }
-}
-
-/// Sums over the pairs that are seen from each of so many sites, and the smallest squared distance.
-/// Those of some sites are summed at a time, and these sums added in order: the result does not
-/// depend on the number of threads.
-fn added<'a, const N: usize, const ONCE: bool>(
-    over: impl Fn(Range<usize>) -> PairSum<'a, N, ONCE> + Sync + Send,
-    n_sites: usize,
-    n_targets: usize,
-) -> (Vec<[f64; 2]>, f64) {
-    let n_parts = n_sites.div_ceil(SITES_AT_ONCE);
+    let charges: Vec<[f64; 2]> = sources.charges.iter().map(|q| [*q, q.abs()]).collect();
     let part = |part| {
         let first = part * SITES_AT_ONCE;
-        over(first..n_sites.min(first + SITES_AT_ONCE))
+        let sites = first..n_searched.min(first + SITES_AT_ONCE);
+        PairSum::<N, ONCE>::over(images, &charges, screened, sites)
     };
+    let n_parts = n_searched.div_ceil(SITES_AT_ONCE);
     let parts: Vec<_> = (0..n_parts).into_par_iter().map(part).collect();
-    let mut potentials = vec![[0.0; 2]; n_targets];
+    let mut potentials = vec![[0.0; 2]; sources.n_targets];
     let mut nearest = f64::INFINITY;
     for part in &parts {
         for (sum, [value, magnitude]) in potentials.iter_mut().zip(&part.potentials) {
@@ -135,18 +131,21 @@ fn added<'a, const N: usize, const ONCE: bool>(
 /// Sums over pairs, for the site they are seen from, and if it is `ONCE` for the other too.
 struct PairSum<'a, const N: usize, const ONCE: bool> {
     screened: &'a Screened<N>,
-    charges: &'a [f64],
+    /// Each charge and its magnitude.
+    charges: &'a [[f64; 2]],
     /// Value and magnitude of each potential.
     potentials: Vec<[f64; 2]>,
     /// Smallest squared distance.
     nearest: Lanes,
+    /// Screened and bare interaction of the pairs of a block.
+    terms: [[Lanes; PairBlock::MOST / LANES]; 2],
 }
 
 impl<'a, const N: usize, const ONCE: bool> PairSum<'a, N, ONCE> {
     /// Sums over the pairs that are seen from some sites.
     fn over(
         images: &CellImages,
-        charges: &'a [f64],
+        charges: &'a [[f64; 2]],
         screened: &'a Screened<N>,
         sites: Range<usize>,
     ) -> Self {
@@ -155,6 +154,7 @@ impl<'a, const N: usize, const ONCE: bool> PairSum<'a, N, ONCE> {
             charges,
             potentials: vec![[0.0; 2]; charges.len()],
             nearest: [f64::INFINITY; LANES],
+            terms: [[[0.0; LANES]; PairBlock::MOST / LANES]; 2],
         };
         let pairs = if ONCE { Pairs::Once } else { Pairs::Both };
         images.visit(pairs, sites, &mut sum);
@@ -163,41 +163,47 @@ impl<'a, const N: usize, const ONCE: bool> PairSum<'a, N, ONCE> {
 }
 
 impl<const N: usize, const ONCE: bool> PairVisitor for PairSum<'_, N, ONCE> {
+    /// First the interactions, in vectors, then what is added where, which waits for memory.
     #[inline(always)]
-    fn visit(&mut self, site: usize, squared: &[[f64; LANES]], others: &[[u32; LANES]]) {
-        let (mut values, mut magnitudes) = ([0.0; LANES], [0.0; LANES]);
+    fn visit(&mut self, pairs: &PairBlock<'_>) {
+        let interaction = *self.screened;
+        let [all_screened, all_inverse] = &mut self.terms;
         let mut nearest = self.nearest;
-        let own = self.charges[site];
-        for (squared, others) in squared.iter().zip(others) {
-            let mut charges = [0.0; LANES];
+        for (group, squared) in pairs.squared().iter().enumerate() {
+            // In registers first, or it would not be vectorised.
             let (mut screened, mut inverse) = ([0.0; LANES], [0.0; LANES]);
             for x in 0..LANES {
-                [screened[x], inverse[x]] = self.screened.at(squared[x]);
+                [screened[x], inverse[x]] = interaction.at(squared[x]);
             }
             for x in 0..LANES {
-                charges[x] = self.charges[others[x] as usize];
-            }
-            for x in 0..LANES {
-                values[x] += charges[x] * screened[x];
-                magnitudes[x] += charges[x].abs() * inverse[x];
                 nearest[x] = if squared[x] < nearest[x] {
                     squared[x]
                 } else {
                     nearest[x]
                 };
             }
-            if ONCE {
-                for x in 0..LANES {
-                    let [value, magnitude] = &mut self.potentials[others[x] as usize];
-                    *value += own * screened[x];
-                    *magnitude += own.abs() * inverse[x];
-                }
-            }
+            (all_screened[group], all_inverse[group]) = (screened, inverse);
         }
         self.nearest = nearest;
-        let [value, magnitude] = &mut self.potentials[site];
-        *value += values.iter().sum::<f64>();
-        *magnitude += magnitudes.iter().sum::<f64>();
+        let (screened, inverse) = (all_screened.as_flattened(), all_inverse.as_flattened());
+        for (site, places, others) in pairs.by_site() {
+            let own = self.charges[site];
+            let mut sum = [0.0; 2];
+            let terms = screened[places.clone()].iter().zip(&inverse[places]);
+            for (&other, (&screened, &inverse)) in others.iter().zip(terms) {
+                let charge = &self.charges[other as usize];
+                sum[0] += charge[0] * screened;
+                sum[1] += charge[1] * inverse;
+                if ONCE {
+                    let potential = &mut self.potentials[other as usize];
+                    potential[0] += own[0] * screened;
+                    potential[1] += own[1] * inverse;
+                }
+            }
+            let potential = &mut self.potentials[site];
+            potential[0] += sum[0];
+            potential[1] += sum[1];
+        }
     }
 }
 
@@ -239,11 +245,12 @@ struct Sum<'a, const N: usize> {
 impl<const N: usize> BlockVisitor for Sum<'_, N> {
     #[inline(always)]
     fn visit(&mut self, block: &Block<'_>) {
+        let interaction = *self.screened;
         for (squared, slots) in block.squared().iter().zip(block.slots()) {
             let mut charges = [0.0; LANES];
             let (mut screened, mut inverse) = ([0.0; LANES], [0.0; LANES]);
             for x in 0..LANES {
-                [screened[x], inverse[x]] = self.screened.at(squared[x]);
+                [screened[x], inverse[x]] = interaction.at(squared[x]);
             }
             for x in 0..LANES {
                 charges[x] = self.charges[slots[x] as usize];

@@ -210,7 +210,10 @@ pub(super) fn polynomial<const N: usize>(coefficients: &[f64; N], x: f64) -> f64
 }
 
 /// `1 / r - L(r)` at an `r_c`.
-#[derive(Debug, Clone)]
+///
+/// Copy it before a loop: from behind a reference, the coefficients would be fetched for each lane
+/// that is inside (gathered), as nothing says that they may be read for the others.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Screened<const N: usize> {
     coefficients: [f64; N],
     squared_cutoff: f64,

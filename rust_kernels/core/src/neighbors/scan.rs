@@ -17,7 +17,7 @@ pub const LANES: usize = 8;
 pub const PIECE: usize = 128;
 
 /// Hits are handed on when there might be no room for another piece.
-const CAPACITY: usize = 2 * PIECE;
+pub const CAPACITY: usize = 2 * PIECE;
 
 /// Most candidates that are lined up.
 const MOST_CANDIDATES: usize = 1024;
@@ -87,6 +87,24 @@ impl Candidates {
             to_images[k] = [MaybeUninit::new(image); LANES];
         }
         self.len += slots.len();
+    }
+
+    /// Adds those of a group of atoms that are marked; the slot of the first is given. There must be
+    /// room for a group.
+    #[inline(always)]
+    pub fn add_marked(&mut self, [x, y, z]: &[[f64; LANES]; 3], marks: u8, slot: u32) {
+        assert!(self.room() >= LANES);
+        let mut marks = u32::from(marks);
+        while marks != 0 {
+            let lane = marks.trailing_zeros();
+            marks &= marks - 1;
+            for (to, from) in self.coords.iter_mut().zip([x, y, z]) {
+                to[self.len].write(from[lane as usize]);
+            }
+            self.slots[self.len].write(slot + lane);
+            self.images[self.len].write(0);
+            self.len += 1;
+        }
     }
 
     /// Fills the last group of [`LANES`] up with candidates that are infinitely far.
@@ -204,8 +222,8 @@ unsafe fn groups<T>(values: &[MaybeUninit<T>], len: usize) -> &[[T; LANES]] {
     unsafe { &*(std::ptr::from_ref(groups) as *const [[T; LANES]]) }
 }
 
-/// Which candidates are tested, [`PIECE`] at most, and what against. The first is the first of a
-/// group of [`LANES`].
+/// Which candidates are tested, [`PIECE`] at most, and what against. They are whole groups of
+/// [`LANES`] or the last that there are.
 #[derive(Debug, Clone, Copy)]
 pub struct Query {
     pub start: usize,
@@ -215,12 +233,13 @@ pub struct Query {
 }
 
 impl Query {
-    /// Checks, in one place, what the scans rest on: that the candidates are written in whole groups,
-    /// and that there is room for hits.
+    /// Checks, in one place, what the scans rest on: that the candidates are written up to the end of
+    /// the last group, and that there is room for hits.
     #[inline(always)]
     fn check<const KEEP: bool>(&self, candidates: &Candidates, hits: &Hits) {
-        assert!(self.start.is_multiple_of(LANES) && self.end <= self.start + PIECE);
+        assert!(self.start < self.end && self.end <= self.start + PIECE);
         assert!(self.end <= candidates.len && candidates.len <= MOST_CANDIDATES);
+        assert!(self.end == candidates.len || (self.end - self.start).is_multiple_of(LANES));
         assert!(!KEEP || hits.len + PIECE <= CAPACITY);
     }
 }
