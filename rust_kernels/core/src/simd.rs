@@ -6,8 +6,10 @@
 //! for bit on every machine.
 
 mod exp;
+mod turns;
 
 pub use exp::exp;
+pub use turns::cos_sin_of_turns;
 
 use std::sync::LazyLock;
 

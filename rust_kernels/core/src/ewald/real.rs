@@ -119,11 +119,12 @@ fn image_by_image<const N: usize, const ONCE: bool>(
     let mut potentials = vec![[0.0; 2]; sources.n_targets];
     let mut nearest = f64::INFINITY;
     for part in &parts {
-        for (sum, [value, magnitude]) in potentials.iter_mut().zip(&part.potentials) {
+        let (of_part, nearest_of_part) = part;
+        for (sum, [value, magnitude]) in potentials.iter_mut().zip(of_part) {
             sum[0] += value;
             sum[1] += magnitude;
         }
-        nearest = part.nearest.iter().copied().fold(nearest, f64::min);
+        nearest = nearest_of_part.iter().copied().fold(nearest, f64::min);
     }
     (potentials, nearest)
 }
@@ -142,13 +143,13 @@ struct PairSum<'a, const N: usize, const ONCE: bool> {
 }
 
 impl<'a, const N: usize, const ONCE: bool> PairSum<'a, N, ONCE> {
-    /// Sums over the pairs that are seen from some sites.
+    /// Sums over the pairs that are seen from some sites, and the smallest squared distances.
     fn over(
         images: &CellImages,
         charges: &'a [[f64; 2]],
         screened: &'a Screened<N>,
         sites: Range<usize>,
-    ) -> Self {
+    ) -> (Vec<[f64; 2]>, Lanes) {
         let mut sum = Self {
             screened,
             charges,
@@ -158,7 +159,7 @@ impl<'a, const N: usize, const ONCE: bool> PairSum<'a, N, ONCE> {
         };
         let pairs = if ONCE { Pairs::Once } else { Pairs::Both };
         images.visit(pairs, sites, &mut sum);
-        sum
+        (sum.potentials, sum.nearest)
     }
 }
 

@@ -46,7 +46,11 @@ pub(super) fn potentials(
     parallel: bool,
 ) -> Vec<Potential> {
     let waves = Waves::new(lattice, parameters);
-    let sites = Sites::new(sources, &waves);
+    let make_sites = MakeSites {
+        sources,
+        waves: &waves,
+    };
+    let sites = simd::dispatch(simd::level(), make_sites);
     let sum_group = |rows: &[Row]| {
         let (sites, waves) = (&sites, &waves);
         match simd::level() {
@@ -236,6 +240,7 @@ struct PhaseTable {
 }
 
 impl PhaseTable {
+    #[inline(always)]
     fn new(first: &[ComplexLanes], largest: usize) -> Self {
         let n_groups = first.len();
         let mut phases = vec![ComplexLanes::ONE; (largest + 1) * n_groups];
@@ -255,11 +260,17 @@ impl PhaseTable {
 }
 
 /// Phases `exp(2 pi i x)` of all sites; those of the padding are 1.
-fn first_phases(fractions: impl Iterator<Item = f64>, n_groups: usize) -> Vec<ComplexLanes> {
-    let mut first = vec![ComplexLanes::ONE; n_groups];
-    for (site, x) in fractions.enumerate() {
-        let group = &mut first[site / LANES];
-        (group.im[site % LANES], group.re[site % LANES]) = (2.0 * PI * (x - x.round())).sin_cos();
+#[inline(always)]
+fn first_phases(frac_coords: &[Vec3], axis: usize) -> Vec<ComplexLanes> {
+    let mut first = vec![ComplexLanes::ONE; frac_coords.len().div_ceil(LANES)];
+    for (frac_coords, phases) in frac_coords.chunks(LANES).zip(&mut first) {
+        let mut fractions = [0.0; LANES];
+        for (fraction, coords) in fractions.iter_mut().zip(frac_coords) {
+            *fraction = coords[axis];
+        }
+        for (x, fraction) in fractions.iter().enumerate() {
+            [phases.re[x], phases.im[x]] = simd::cos_sin_of_turns(*fraction);
+        }
     }
     first
 }
@@ -268,6 +279,7 @@ fn first_phases(fractions: impl Iterator<Item = f64>, n_groups: usize) -> Vec<Co
 type Along = [Lanes; 2];
 
 /// The phases of each site along a row, from those of one step, block by block.
+#[inline(always)]
 fn phases_along(first: &[ComplexLanes], n_blocks: usize) -> Vec<Along> {
     let n_sites = first.len() * LANES;
     let times = |[a, b]: [f64; 2], [c, d]: [f64; 2]| [a * c - b * d, a * d + b * c];
@@ -313,27 +325,41 @@ struct Sites {
     along: Vec<Along>,
 }
 
-impl Sites {
-    fn new(sources: &Charges, waves: &Waves) -> Self {
+/// Makes the tables of phases for some waves.
+struct MakeSites<'a> {
+    sources: &'a Charges,
+    waves: &'a Waves,
+}
+
+impl Work for MakeSites<'_> {
+    type Output = Sites;
+
+    #[inline(always)]
+    fn run(self) -> Sites {
+        let Self { sources, waves } = self;
         let n_sites = sources.charges.len();
-        let n_groups = n_sites.div_ceil(LANES);
         // The padding has no charge, and adds nothing.
-        let mut charges = vec![[0.0; LANES]; n_groups];
+        let mut charges = vec![[0.0; LANES]; n_sites.div_ceil(LANES)];
         charges.as_flattened_mut()[..n_sites].copy_from_slice(&sources.charges);
-        let largest = waves.largest_indices();
-        let firsts: [Vec<ComplexLanes>; 3] = std::array::from_fn(|x| {
-            let fractions = sources.frac_coords.iter().map(|frac| frac[waves.axes[x]]);
-            first_phases(fractions, n_groups)
-        });
-        Self {
+        // One by one: a closure would not be compiled for the level.
+        let [h, k, l] = waves.axes;
+        let [h_max, k_max, l_max] = waves.largest_indices();
+        let along = first_phases(&sources.frac_coords, l);
+        Sites {
             charges,
             n_sites,
             n_targets: sources.n_targets,
-            tables: std::array::from_fn(|x| PhaseTable::new(&firsts[x], largest[x])),
-            along: phases_along(&firsts[2], waves.n_blocks()),
+            tables: [
+                PhaseTable::new(&first_phases(&sources.frac_coords, h), h_max),
+                PhaseTable::new(&first_phases(&sources.frac_coords, k), k_max),
+                PhaseTable::new(&along, l_max),
+            ],
+            along: phases_along(&along, waves.n_blocks()),
         }
     }
+}
 
+impl Sites {
     /// Phases of all sites in the middle of a row, into `phases`.
     #[inline(always)]
     fn phases_into<'a>(&self, row: &Row, phases: impl Iterator<Item = &'a mut ComplexLanes>) {
@@ -381,7 +407,8 @@ impl<const AT_ONCE: usize> Work for SumRows<'_, AT_ONCE> {
         let mut amplitudes = vec![ComplexLanes::ONE; AT_ONCE * n_groups];
         let mut with_cos = vec![[[0.0; LANES]; 2]; PANEL * n_blocks];
         let mut with_sin = with_cos.clone();
-        let mut potentials = vec![[0.0; LANES]; sites.n_targets];
+        let n_padded = sites.n_targets.next_multiple_of(AT_ONCE);
+        let mut potentials = vec![[0.0; LANES]; n_padded];
         let mut magnitudes = [[0.0; LANES]; 2];
         for panel in rows.chunks(PANEL) {
             for (k, row) in panel.iter().enumerate() {
@@ -412,11 +439,12 @@ impl<const AT_ONCE: usize> Work for SumRows<'_, AT_ONCE> {
                 let n_rows = panel.partition_point(|row| row.n_blocks() > block);
                 let of_rows = block * PANEL..block * PANEL + n_rows;
                 let factors = [&with_cos[of_rows.clone()], &with_sin[of_rows]];
-                add_potentials(&phases, factors, sites.along(block), &mut potentials);
+                let along = sites.along(block);
+                add_potentials::<AT_ONCE>(&phases, factors, along, &mut potentials);
             }
         }
         PartialSum {
-            potentials: (potentials.iter())
+            potentials: (potentials[..sites.n_targets].iter())
                 .map(|lanes| lanes.iter().sum())
                 .collect(),
             magnitude: magnitudes[0].iter().sum(),
@@ -484,31 +512,45 @@ fn weighted(
 
 /// Adds `Re(conj(S) exp(i k r))` over a block of the rows of a panel, in lanes.
 #[inline(always)]
-fn add_potentials(
+fn add_potentials<const AT_ONCE: usize>(
     phases: &[ComplexLanes],
-    [with_cos, with_sin]: [&[[Lanes; 2]]; 2],
+    factors: [&[[Lanes; 2]]; 2],
     along: &[Along],
     potentials: &mut [Lanes],
 ) {
-    for (target, (potential, [cos, sin])) in potentials.iter_mut().zip(along).enumerate() {
-        let with_cos = sum_rows(phases, target, with_cos);
-        let with_sin = sum_rows(phases, target, with_sin);
-        for x in 0..LANES {
-            potential[x] += with_cos[x] * cos[x] + with_sin[x] * sin[x];
+    let of_targets = potentials.chunks_mut(AT_ONCE).zip(along.chunks(AT_ONCE));
+    for (first, (potentials, along)) in of_targets.enumerate() {
+        let sums = sum_rows::<AT_ONCE>(phases, first * AT_ONCE, factors);
+        for (k, [with_cos, with_sin]) in sums.iter().enumerate() {
+            let [cos, sin] = &along[k];
+            for x in 0..LANES {
+                potentials[k][x] += with_cos[x] * cos[x] + with_sin[x] * sin[x];
+            }
         }
     }
 }
 
-/// Sums over rows of factors with the cosine and the sine of a target in their middles.
+/// Sums over rows of factors with the cosine and the sine of some targets, all of one group, in their
+/// middles: of those that go with the cosine along the rows and those that go with the sine.
 #[inline(always)]
-fn sum_rows(phases: &[ComplexLanes], target: usize, factors: &[[Lanes; 2]]) -> Lanes {
-    let (group, lane) = (target / LANES, target % LANES);
-    let mut sum = [0.0; LANES];
-    for (phase, [cos, sin]) in phases[group * PANEL..].iter().zip(factors) {
-        let (re, im) = (phase.re[lane], phase.im[lane]);
-        for x in 0..LANES {
-            sum[x] += re * cos[x] + im * sin[x];
+fn sum_rows<const AT_ONCE: usize>(
+    phases: &[ComplexLanes],
+    first: usize,
+    [with_cos, with_sin]: [&[[Lanes; 2]]; 2],
+) -> [[Lanes; 2]; AT_ONCE] {
+    let (group, lane) = (first / LANES, first % LANES);
+    let mut sums = [[[0.0; LANES]; 2]; AT_ONCE];
+    let rows = phases[group * PANEL..]
+        .iter()
+        .zip(with_cos.iter().zip(with_sin));
+    for (phase, ([a, b], [c, d])) in rows {
+        for (k, [with_cos, with_sin]) in sums.iter_mut().enumerate() {
+            let (re, im) = (phase.re[lane + k], phase.im[lane + k]);
+            for x in 0..LANES {
+                with_cos[x] += re * a[x] + im * b[x];
+                with_sin[x] += re * c[x] + im * d[x];
+            }
         }
     }
-    sum
+    sums
 }

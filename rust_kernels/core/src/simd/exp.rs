@@ -29,7 +29,7 @@ const LN_2_HIGH: f64 = 0.693_147_180_369_123_8;
 const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
 /// Adding this rounds to a whole number and leaves it in the low bits.
-const ROUND_TO_1: f64 = 1.5 * (1u64 << 52) as f64;
+pub(super) const ROUND_TO_1: f64 = 1.5 * (1u64 << 52) as f64;
 
 /// `exp(x)` for `x` from -708 to 709, with a relative error below 1e-15; 0 below that and infinite
 /// above. In a loop over many numbers it is vectorised; one over a few may be unrolled before it
