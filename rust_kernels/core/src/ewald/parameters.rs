@@ -23,11 +23,11 @@ use crate::neighbors::MOST_SITES;
 
 /// Nanoseconds of one thread with AVX-512 for a pair in real space, with its share of the search,
 /// image by image
-const PAIR_OF_IMAGES: f64 = 7.0;
+const PAIR_OF_IMAGES: f64 = 4.5;
 /// or in a grid,
 const PAIR_OF_GRID: f64 = 12.0;
 /// for a site and k-vector (of the full sphere) of the structure factors and potentials,
-const WAVE: f64 = 0.3;
+const WAVE: f64 = 0.4;
 /// where the phases of the sites do not stay in the second-level cache,
 const WAVE_OF_MANY: f64 = 0.5;
 /// from so many sites on,
