@@ -31,6 +31,12 @@ pub(super) const ORDER: usize = 16;
 /// Values of a spline at the mesh points it reaches.
 type Spline = [f64; ORDER];
 
+/// Vectors of a row that a spline reaches at most.
+const REACHED: usize = ORDER / LANES + 1;
+
+/// Bytes of a vector.
+const ALIGNMENT: usize = LANES * size_of::<f64>();
+
 type Transform = Arc<dyn Fft<f64>>;
 
 /// Potentials from a mesh.
@@ -387,9 +393,9 @@ impl Mesh {
     }
 
     /// Points of a row of the mesh along its third direction, with those that a spline starting at
-    /// the last one reaches.
+    /// the last one reaches, in whole vectors.
     fn row_length(&self) -> usize {
-        self.axes[2].n + ORDER
+        (self.axes[2].n - 1) / LANES * LANES + REACHED * LANES
     }
 
     /// Waves along the third direction that are kept: those of real numbers come in mirror images.
@@ -539,6 +545,9 @@ fn across(
 }
 
 /// The charges on one plane of the mesh.
+///
+/// A site is added to what others have just written. It is in whole vectors, aligned ones: a sum over
+/// parts of two vectors would wait until both are out of the processor's store queue.
 struct Spread<'a> {
     mesh: &'a Mesh,
     sites: &'a Sites,
@@ -553,24 +562,33 @@ impl Work for Spread<'_> {
         let Self { mesh, sites, x } = self;
         let [n_x, n_y, n_z] = mesh.size();
         let length = mesh.row_length();
-        let mut plane = vec![0.0; n_y * length];
+        let mut plane = vec![0.0; n_y * length + LANES];
+        let aligned = plane.as_ptr().align_offset(ALIGNMENT).min(LANES);
+        let vectors = plane[aligned..].as_chunks_mut::<LANES>().0;
         for step in 0..ORDER {
             let first = (x + n_x * ORDER - step) % n_x;
             for site in sites.starts[first]..sites.starts[first + 1] {
                 let [along_x, along_y, along_z] = &sites.splines[site];
                 let charge = sites.charges[site] * along_x[step];
                 let [_, first_y, first_z] = sites.first[site];
+                let (first_vector, past) = (first_z as usize / LANES, first_z as usize % LANES);
+                let mut along_z_aligned = [[0.0; LANES]; REACHED];
+                along_z_aligned.as_flattened_mut()[past..past + ORDER].copy_from_slice(along_z);
                 let mut y = first_y as usize;
                 for weight in along_y {
-                    let row = &mut plane[y * length + first_z as usize..][..ORDER];
+                    let row = &mut vectors[y * length / LANES + first_vector..][..REACHED];
                     let weight = charge * weight;
-                    for z in 0..ORDER {
-                        row[z] += weight * along_z[z];
+                    for (vector, spline) in row.iter_mut().zip(&along_z_aligned) {
+                        for z in 0..LANES {
+                            vector[z] += weight * spline[z];
+                        }
                     }
                     y = if y + 1 == n_y { 0 } else { y + 1 };
                 }
             }
         }
+        plane.copy_within(aligned..aligned + n_y * length, 0);
+        plane.truncate(n_y * length);
         // What lies beyond the end of a row belongs to its beginning.
         for row in plane.chunks_mut(length) {
             for z in n_z..length {
