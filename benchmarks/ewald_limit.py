@@ -43,6 +43,16 @@ PAIR_BYTES = 2 * 12
 SITE_WAVE_BYTES = 2 * 8
 """Phases of a site, for the structure factor and for the potential, each shared by two waves."""
 
+REST = (
+    "lanes that short rows of waves leave empty, weights of waves, atoms tested in vain, roots "
+    "and divisions, sums that wait for the one before, tables of phases, set-up of each crystal"
+)
+REST_ON_A_MESH = (
+    "pairs seen from both of their sites, atoms tested in vain, roots and divisions, sums on "
+    "the mesh that wait for memory, transposition between transforms"
+)
+"""Where the rest of the time goes, in the order of a profile."""
+
 ORDER = 16
 """Of the splines: mesh points in each direction that a charge is spread over."""
 
@@ -64,6 +74,7 @@ def limit(system: str, batch: CrystalBatch, effort: Effort) -> Limit:
     found = run()
     counts = sum((_counts(batch.select([k]), found, k) for k in range(len(batch))), np.zeros(5))
     pairs, site_waves, waves, spread, points = counts
+    mesh_only = site_waves == 0
     transforms = 2 * 2.5 * points * math.log2(max(points, 2))
     return Limit(
         "Ewald site energies at 1e-8",
@@ -77,7 +88,7 @@ def limit(system: str, batch: CrystalBatch, effort: Effort) -> Limit:
         + transforms,
         bytes=PAIR_BYTES * pairs + SITE_WAVE_BYTES * site_waves + 8 * spread + 6 * 16 * points / 2,
         note=f"{pairs:.3g} pairs; {waves:.3g} waves, {site_waves:.3g} with sites; "
-        f"{points:.3g} mesh points",
+        f"{points:.3g} mesh points; {REST_ON_A_MESH if mesh_only else REST}",
     )
 
 

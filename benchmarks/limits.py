@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks import data, neighbors, reading
+from benchmarks import data, neighbors, reading, valence, voronoi
 from benchmarks.harness import interleave, median
 from benchmarks.neighbors import CUTOFF
 from pyhpc import kernels
@@ -38,6 +38,18 @@ BOND_FLOP = 40
 
 PAIR_BYTES = 36
 """Coordinates of a neighbour, its ion and occupancy."""
+
+VALENCE_CUTOFF = 4.0
+"""Bonds of the assignment of oxidation states, in angstrom."""
+
+CUT_FLOP = 6
+"""Side of a plane that a vertex is on: a scalar product, a comparison."""
+
+VERTEX_FLOP = 12
+"""Where an edge meets a plane: a division, a point on a line."""
+
+TRIANGLE_FLOP = 60
+"""Area and solid angle of a triangle of a face, of which an arctangent takes most."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,8 @@ def run(effort: Effort) -> Iterator[Limit]:
     """Count and time each kernel."""
     yield from _neighbor_lists(effort)
     yield from _sums(effort)
+    yield from _valences(effort)
+    yield from _voronoi(effort)
     yield from _reading(effort)
 
 
@@ -143,6 +157,63 @@ def _sums(effort: Effort) -> Iterator[Limit]:
             note="atoms tested in vain, exponentials of pairs of like charge (for whole vectors), "
             "parameters fetched one by one",
         )
+
+
+def _valences(effort: Effort) -> Iterator[Limit]:
+    """Bond valences of unlike elements; the search has no least number of operations."""
+    for name in data.available(quick=effort.quick):
+        batch = data.sample(name, 12 if effort.quick else valence.N_CRYSTALS).batch
+        batch = batch.with_oxidation_states(np.full(len(batch.atomic_numbers), np.nan))
+        batch = data.without_symmetry(data.ordered(batch, valence.MAX_SITES))
+
+        def run(batch: CrystalBatch = batch) -> object:
+            return kernels.assign_oxidation_states(batch, threads=1)
+
+        pairs = kernels.neighbor_list(batch, VALENCE_CUTOFF, threads=1)
+        elements = batch.atomic_numbers
+        bonds = int(np.sum(elements[pairs.i] != elements[pairs.j]))
+        yield Limit(
+            "oxidation states",
+            name,
+            batch.n_sites,
+            timed("pyhpc", effort, run),
+            flop=PAIR_FLOP * len(pairs.i) + BOND_FLOP * bonds,
+            bytes=PAIR_BYTES * len(pairs.i),
+            note="the grid of each crystal, groups of sites, the exact search over neutral sums: "
+            "comparisons and branches, no arithmetic to speak of",
+        )
+
+
+def _voronoi(effort: Effort) -> Iterator[Limit]:
+    """Cells that are cut by the planes of their faces and by no other."""
+    points = data.random_points(100 if effort.quick else 10_000)
+    yield _cells("random points", points, effort)
+    for name in data.available(quick=effort.quick):
+        batch = data.sample(name, 12 if effort.quick else voronoi.N_CRYSTALS).batch
+        batch = data.without_symmetry(data.ordered(batch, voronoi.MAX_SITES))
+        yield _cells(name, batch, effort)
+
+
+def _cells(system: str, batch: CrystalBatch, effort: Effort) -> Limit:
+    def run() -> object:
+        return kernels.voronoi(batch, alternatives=False, threads=1)
+
+    listed = kernels.voronoi(batch, alternatives=False, faces=True, threads=1).faces
+    assert listed is not None
+    faces = np.diff(listed.site_offsets).astype(float)
+    # k faces have 2 k - 4 vertices, from k = 4 on, which the next plane is tried on. Each is an end
+    # of 3 edges, each edge a side of 2 triangles.
+    tests, vertices = np.sum((faces - 1) * (faces - 4)), np.sum(2 * faces - 4)
+    return Limit(
+        "Voronoi cells",
+        system,
+        batch.n_sites,
+        timed("pyhpc", effort, run),
+        flop=CUT_FLOP * tests + VERTEX_FLOP * vertices + TRIANGLE_FLOP * 3 * vertices,
+        bytes=PAIR_BYTES * float(np.sum(faces)),
+        note=f"{np.mean(faces):.1f} faces a cell; vertices that are cut off again, neighbours "
+        "whose planes cut nothing, edges that are followed one by one, half-filled vectors",
+    )
 
 
 def _reading(effort: Effort) -> Iterator[Limit]:
