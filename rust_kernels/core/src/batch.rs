@@ -247,29 +247,6 @@ impl Crystal<'_> {
             && std::iter::zip(one, two)
                 .all(|(a, b)| same_charge(self.oxidation_states[a], self.oxidation_states[b]))
     }
-
-    /// Maps each site to a value that symmetry does not change, computed once for sites that are
-    /// the same by symmetry, in the order given; in parallel where the crystal is large.
-    pub fn map_orbits<T: Clone + Send>(
-        &self,
-        order: impl Iterator<Item = usize>,
-        f: impl Fn(usize) -> T + Sync + Send,
-    ) -> Vec<T> {
-        let representatives = self.representatives();
-        let mut position = vec![0; self.n_sites()];
-        let mut firsts = Vec::new();
-        for site in order {
-            if representatives[site] == site {
-                position[site] = firsts.len();
-                firsts.push(site);
-            }
-        }
-        let values = map_sites(firsts.len(), self.is_large(), |k| f(firsts[k]));
-        representatives
-            .iter()
-            .map(|&first| values[position[first]].clone())
-            .collect()
-    }
 }
 
 /// Maps `0..n` to a vector by index, in parallel when `parallel`; the result is the same.

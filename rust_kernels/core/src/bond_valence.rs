@@ -9,7 +9,7 @@
 pub mod brown2020;
 pub mod okeeffe_brese;
 
-use crate::batch::{Crystal, CrystalBatch, SHORTEST_BOND};
+use crate::batch::{Crystal, CrystalBatch, SHORTEST_BOND, map_sites};
 use crate::elements::SYMBOLS;
 use crate::error::{BatchError, CrystalError};
 use crate::neighbors::{Block, BlockVisitor, LANES, NeighborGrid, check_cutoff, check_pairs};
@@ -213,31 +213,10 @@ pub fn bond_valence_sums(
 
 fn crystal_sums(crystal: &Crystal<'_>, ions: &Ions, cutoff: f64) -> BondValence {
     let grid = NeighborGrid::new(crystal, cutoff);
-    let most = (0..crystal.n_sites())
-        .map(|site| crystal.species(site).len())
-        .max();
-    let ranks: Vec<Rank> = (0..most.unwrap_or(0))
-        .map(|rank| Rank::new(crystal, ions, &grid, rank))
-        .collect();
-    let (sums, estimated): (Vec<f64>, Vec<f64>) = crystal
-        .map_orbits(grid.order(), |site| {
-            let own = crystal.species_weights(site);
-            let mut sum = SiteSum {
-                crystal,
-                site,
-                bonds: own
-                    .map(|(s, w)| (ions.bonds_of(ions.of_species[s]), w))
-                    .collect(),
-                ranks: &ranks,
-                sums: [0.0; LANES],
-                estimated: [0.0; LANES],
-            };
-            grid.for_each_block(site, &mut sum);
-            let [sum, estimated] = [sum.sums, sum.estimated].map(|lanes| lanes.iter().sum::<f64>());
-            (sum, if sum > 0.0 { estimated / sum } else { 0.0 })
-        })
-        .into_iter()
-        .unzip();
+    let representatives = crystal.representatives();
+    let found = orbit_sums(crystal, ions, &grid, &representatives);
+    let (sums, estimated): (Vec<f64>, Vec<f64>) =
+        representatives.iter().map(|&first| found[first]).unzip();
     let charge = |(species, weight): (usize, f64)| weight * crystal.oxidation_states[species].abs();
     let expected: Vec<f64> = (0..crystal.n_sites())
         .map(|site| crystal.species_weights(site).map(charge).sum())
@@ -249,6 +228,38 @@ fn crystal_sums(crystal: &Crystal<'_>, ions: &Ions, cutoff: f64) -> BondValence 
         estimated,
         gii,
     }
+}
+
+/// The sum of each site that stands for its orbit, and the fraction of it that rests on estimated
+/// parameters. Such sites that are next to each other are searched around together.
+fn orbit_sums(
+    crystal: &Crystal<'_>,
+    ions: &Ions,
+    grid: &NeighborGrid,
+    representatives: &[usize],
+) -> Vec<(f64, f64)> {
+    let most = (0..crystal.n_sites())
+        .map(|site| crystal.species(site).len())
+        .max();
+    let ranks: Vec<Rank> = (0..most.unwrap_or(0))
+        .map(|rank| Rank::new(crystal, ions, grid, rank))
+        .collect();
+    let order: Vec<usize> = grid.order().collect();
+    let clusters = grid.clusters_of(|site| representatives[site] == site);
+    let found = map_sites(clusters.len(), crystal.is_large(), |k| {
+        let sites = order[clusters[k].clone()].iter();
+        let of_site = |&site| SiteSum::new(crystal, ions, &ranks, site);
+        let mut sums = ClusterSum(sites.map(of_site).collect());
+        grid.for_each_block_of(clusters[k].clone(), &mut sums);
+        sums.0.iter().map(SiteSum::finish).collect::<Vec<_>>()
+    });
+    let mut of_site = vec![(0.0, 0.0); crystal.n_sites()];
+    for (cluster, found) in clusters.into_iter().zip(found) {
+        for (&site, found) in order[cluster].iter().zip(found) {
+            of_site[site] = found;
+        }
+    }
+    of_site
 }
 
 /// The first, second, ... species of each neighbour, by its slot in the grid.
@@ -279,9 +290,40 @@ struct SiteSum<'a> {
     estimated: [f64; LANES],
 }
 
-impl BlockVisitor for SiteSum<'_> {
+/// Adds up those of sites that are searched around together.
+struct ClusterSum<'a>(Vec<SiteSum<'a>>);
+
+impl BlockVisitor for ClusterSum<'_> {
     #[inline(always)]
     fn visit(&mut self, block: &Block<'_>) {
+        self.0[block.member()].add(block);
+    }
+}
+
+impl<'a> SiteSum<'a> {
+    fn new(crystal: &'a Crystal<'a>, ions: &'a Ions, ranks: &'a [Rank], site: usize) -> Self {
+        let own = crystal.species_weights(site);
+        Self {
+            crystal,
+            site,
+            bonds: own
+                .map(|(s, w)| (ions.bonds_of(ions.of_species[s]), w))
+                .collect(),
+            ranks,
+            sums: [0.0; LANES],
+            estimated: [0.0; LANES],
+        }
+    }
+
+    /// The sum, and the fraction of it that rests on estimated parameters.
+    fn finish(&self) -> (f64, f64) {
+        let [sum, estimated] = [self.sums, self.estimated].map(|lanes| lanes.iter().sum::<f64>());
+        (sum, if sum > 0.0 { estimated / sum } else { 0.0 })
+    }
+
+    /// Adds some neighbours.
+    #[inline(always)]
+    fn add(&mut self, block: &Block<'_>) {
         let groups = block.squared().iter().zip(block.slots());
         for (group, (squared, slots)) in groups.enumerate() {
             let (mut distances, mut close) = ([0.0; LANES], false);
@@ -316,9 +358,7 @@ impl BlockVisitor for SiteSum<'_> {
             }
         }
     }
-}
 
-impl SiteSum<'_> {
     /// Moves neighbours that can't be there at the same time as the site out of reach; `first` is
     /// the number within the block of the first distance.
     #[cold]

@@ -277,6 +277,22 @@ impl NeighborGrid {
         clusters
     }
 
+    /// Parts of [`Self::clusters`] that hold all sites that are wanted and no others.
+    pub fn clusters_of(&self, is_wanted: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
+        let wanted: Vec<bool> = self.order().map(is_wanted).collect();
+        let mut parts = Vec::new();
+        for cluster in self.clusters() {
+            let mut start = cluster.start;
+            for part in wanted[cluster].chunk_by(|one, other| one == other) {
+                if part[0] {
+                    parts.push(start..start + part.len());
+                }
+                start += part.len();
+            }
+        }
+        parts
+    }
+
     /// The value of each site at each of its slots.
     pub fn by_slot<T>(&self, value: impl Fn(usize) -> T) -> Vec<T> {
         let labels = self.atoms.labels.iter();
