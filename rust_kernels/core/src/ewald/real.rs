@@ -1,6 +1,6 @@
 //! Real-space part: screened pairs, several at a time. Those of a small crystal are found image by
 //! image, and each is summed once for both of its sites where most of them are wanted; those of a
-//! large one are found in the neighbour grid, site by site.
+//! large one are found in the neighbour grid.
 
 use std::ops::Range;
 
@@ -93,10 +93,41 @@ fn sums<const N: usize>(
         charges[site] = charge;
     }
     let by_slot = grid.by_slot(|site| charges[site]);
-    let found = map_sites(sources.n_targets, crystal.is_large(), |target| {
-        sum(&grid, &by_slot, sources.sites[target], &screened).map(potential)
+    let mut targets = vec![usize::MAX; crystal.n_sites()];
+    for (target, &site) in sources.sites[..sources.n_targets].iter().enumerate() {
+        targets[site] = target;
+    }
+    let order: Vec<usize> = grid.order().collect();
+    let clusters = grid.clusters_of(|site| targets[site] != usize::MAX);
+    let found = map_sites(clusters.len(), crystal.is_large(), |k| {
+        let mut sum = ClusterSum {
+            screened: &screened,
+            charges: &by_slot,
+            sites: vec![SiteSum::NONE; clusters[k].len()],
+        };
+        grid.for_each_block_of(clusters[k].clone(), &mut sum);
+        sum.sites
     });
-    found.into_iter().collect()
+    let mut potentials = vec![Potential::default(); sources.n_targets];
+    let mut first_coincident = usize::MAX;
+    for (cluster, found) in clusters.into_iter().zip(found) {
+        for (&site, sum) in order[cluster].iter().zip(found) {
+            let target = targets[site];
+            let lanes = [sum.values, sum.magnitudes];
+            potentials[target] = potential(lanes.map(|lanes| lanes.iter().sum()));
+            if sum
+                .nearest
+                .iter()
+                .any(|squared| *squared < COINCIDENT * COINCIDENT)
+            {
+                first_coincident = first_coincident.min(target);
+            }
+        }
+    }
+    match sources.sites.get(first_coincident) {
+        Some(&site) => Err(coincident(&grid, &by_slot, site)),
+        None => Ok(potentials),
+    }
 }
 
 /// The sums in a small crystal with their magnitudes over the pairs that are seen from each of so many
@@ -208,45 +239,35 @@ impl<const N: usize, const ONCE: bool> PairVisitor for PairSum<'_, N, ONCE> {
     }
 }
 
-/// The sum over the neighbours of one site, and its magnitude.
-fn sum<const N: usize>(
-    grid: &NeighborGrid,
-    charges: &[f64],
-    site: usize,
-    screened: &Screened<N>,
-) -> Result<[f64; 2], CrystalError> {
-    let mut sum = Sum::<N> {
-        screened,
-        charges,
-        values: [0.0; LANES],
-        magnitudes: [0.0; LANES],
-        nearest: [f64::INFINITY; LANES],
-    };
-    grid.for_each_block(site, &mut sum);
-    if sum
-        .nearest
-        .iter()
-        .any(|squared| *squared < COINCIDENT * COINCIDENT)
-    {
-        return Err(coincident(grid, charges, site));
-    }
-    Ok([sum.values.iter().sum(), sum.magnitudes.iter().sum()])
+/// Sums over the pairs of sites that are searched around together.
+struct ClusterSum<'a, const N: usize> {
+    screened: &'a Screened<N>,
+    charges: &'a [f64],
+    sites: Vec<SiteSum>,
 }
 
 /// Sums over the pairs of one site, one for each place in a group.
-struct Sum<'a, const N: usize> {
-    screened: &'a Screened<N>,
-    charges: &'a [f64],
+#[derive(Debug, Clone, Copy)]
+struct SiteSum {
     values: Lanes,
     magnitudes: Lanes,
     /// Smallest squared distance to a charge.
     nearest: Lanes,
 }
 
-impl<const N: usize> BlockVisitor for Sum<'_, N> {
+impl SiteSum {
+    const NONE: Self = Self {
+        values: [0.0; LANES],
+        magnitudes: [0.0; LANES],
+        nearest: [f64::INFINITY; LANES],
+    };
+}
+
+impl<const N: usize> BlockVisitor for ClusterSum<'_, N> {
     #[inline(always)]
     fn visit(&mut self, block: &Block<'_>) {
         let interaction = *self.screened;
+        let mut sum = self.sites[block.member()];
         for (squared, slots) in block.squared().iter().zip(block.slots()) {
             let mut charges = [0.0; LANES];
             let (mut screened, mut inverse) = ([0.0; LANES], [0.0; LANES]);
@@ -264,12 +285,13 @@ impl<const N: usize> BlockVisitor for Sum<'_, N> {
                 } else {
                     [0.0; 2]
                 };
-                self.values[x] += charges[x] * screened;
-                self.magnitudes[x] += charges[x].abs() * inverse;
-                let nearer = squared[x] < self.nearest[x] && is_charged;
-                self.nearest[x] = if nearer { squared[x] } else { self.nearest[x] };
+                sum.values[x] += charges[x] * screened;
+                sum.magnitudes[x] += charges[x].abs() * inverse;
+                let nearer = squared[x] < sum.nearest[x] && is_charged;
+                sum.nearest[x] = if nearer { squared[x] } else { sum.nearest[x] };
             }
         }
+        self.sites[block.member()] = sum;
     }
 }
 
