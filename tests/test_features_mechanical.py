@@ -302,7 +302,7 @@ def test_shipped_crystals_are_within_bounds():
 def test_the_table_of_elemental_solids():
     rows = tables.rows("elemental_solids")
     assert tuple(row["symbol"] for row in rows) == SYMBOLS
-    assert np.isfinite(BULK_MODULI).sum() == 69
+    assert np.isfinite(BULK_MODULI).sum() == 75
     assert np.isfinite(MOLAR_VOLUMES[:99]).sum() == 97
     # C. Kittel, Introduction to Solid State Physics, table of bulk moduli, GPa.
     for symbol, modulus in {"Fe": 168, "Cu": 137, "W": 323, "Na": 6.8, "Si": 98.8}.items():
@@ -314,10 +314,14 @@ def test_the_table_of_elemental_solids():
 
 
 def test_the_table_is_that_of_pymatgen():
+    """But for six bulk moduli that pymatgen lacks: those are Kittel's."""
     from pymatgen.core import Element
 
+    kittel = {"Ga": 56.9, "Ge": 77.2, "Sr": 11.6, "Zr": 83.3, "In": 41.1, "Os": 418}
+    for symbol, modulus in kittel.items():
+        assert BULK_MODULI[SYMBOLS.index(symbol)] == modulus
     for symbol, modulus, volume in zip(SYMBOLS, BULK_MODULI, MOLAR_VOLUMES, strict=True):
         element = Element(symbol)
         for ours, theirs in ((modulus, "bulk_modulus"), (volume, "molar_volume")):
-            if np.isfinite(ours):
+            if np.isfinite(ours) and not (symbol in kittel and theirs == "bulk_modulus"):
                 assert ours == float(getattr(element, theirs))
