@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _PER_TREE = 5e-4
 _PER_CELL = 4e-9
+"""With half of the columns for each tree, in proportion to them."""
 _PER_COLUMN_TREE = 3e-6
 """With 256 bins, in proportion to the bins."""
 _PER_CELL_FOREST = {"random_forest": 5e-8, "extra_trees": 2e-8}
@@ -45,13 +46,14 @@ def estimate_seconds(spec: Mapping[str, Any], n_rows: int) -> float:
         rows = min(n_rows, spec.get("max_rows", 2000))
         solved = min(n_rows, spec.get("solve_rows", 0))
         likelihood = 2e-9 * rows**3 + 1e-8 * rows**2 * n_columns
-        return _OVERHEAD + float(likelihood + 2e-11 * solved**3 + 1e-9 * solved**2 * n_columns)
+        return _OVERHEAD + float(likelihood + 1e-11 * solved**3 + 1e-10 * solved**2 * n_columns)
     cells = n_rows * n_columns
     if spec["kind"] in _PER_CELL_FOREST:
         per_tree = _PER_TREE + _PER_CELL_FOREST[spec["kind"]] * cells
     else:
         bins = _PER_COLUMN_TREE * spec.get("max_bin", 256) / 256
-        per_tree = _PER_TREE + _PER_CELL * cells + bins * n_columns
+        drawn = spec.get("colsample_bytree", 0.5) / 0.5
+        per_tree = _PER_TREE + _PER_CELL * cells * drawn + bins * n_columns
     return _OVERHEAD + float(spec.get("n_trees", 400)) * per_tree
 
 

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 KINDS_OF_FEATURES = {
     "composition": ("magpie_emb_0",),
-    "cell and space group as stated": ("lattice_a", "space_group_number"),
+    "cell and space group": ("lattice_a", "space_group_number"),
     "structure": ("density",),
     "lithium environment": ("li_li_min_dist",),
     "bond valence": ("bv_mismatch_avg",),
     "Ewald energy": ("ewald_energy_avg",),
     "Voronoi coordination": ("li_voronoi_cn_avg",),
     "margin of the valences": ("valence_margin",),
+    "bonds": ("bond_length_mean",),
+    "bond angles": ("bond_angle_mean",),
+    "moduli of the elements": ("elemental_bulk_modulus_mean",),
 }
 """One column that stands for each kind of feature in the figure of coverage."""
 
