@@ -9,7 +9,6 @@ lost, and give workers no nanny.
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import os
 import re
@@ -22,6 +21,7 @@ from distributed import Client, Scheduler, SpecCluster
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors.dask_run import DaskRun
+from pyhpc.executors.dask_settings import SILENCE
 from pyhpc.executors.scheduler import scheduler_setup
 from pyhpc.executors.site import expand_later
 from pyhpc.executors.slurm_commands import slurm
@@ -207,7 +207,7 @@ class _Workers:
                     "options": setup.options | own | {"security": setup.keys.security},
                 },
                 security=setup.keys.security,
-                silence_logs=logging.CRITICAL,
+                silence_logs=SILENCE,
             )
             stack.enter_context(cluster)
             self._scheduler = cluster.scheduler

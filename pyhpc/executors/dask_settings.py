@@ -41,6 +41,10 @@ ENVIRONMENT = {
 allocator of Arrow's own would keep 40 MiB beside it."""
 
 
+SILENCE = logging.CRITICAL + 1
+"""Level of Dask's log while a cluster is up: a lower one would undo :func:`silence_dask`."""
+
+
 def silence_dask() -> None:
     """Keep Dask's log from the terminal for good.
 
@@ -50,4 +54,4 @@ def silence_dask() -> None:
     for name, logger in logging.root.manager.loggerDict.items():
         if name.partition(".")[0] == "distributed" and isinstance(logger, logging.Logger):
             for handler in logger.handlers:
-                handler.setLevel(logging.CRITICAL + 1)
+                handler.setLevel(SILENCE)

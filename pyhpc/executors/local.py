@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +15,7 @@ from distributed.system import MEMORY_LIMIT
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors.dask_run import DaskRun
-from pyhpc.executors.dask_settings import ENVIRONMENT, SETTINGS, silence_dask
+from pyhpc.executors.dask_settings import ENVIRONMENT, SETTINGS, SILENCE, silence_dask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +71,7 @@ class LocalExecutor:
                     scheduler_kwargs={"dashboard": False},
                     worker_dashboard_address=None,
                     memory_limit=self.memory_bytes or MEMORY_LIMIT // workers,
-                    silence_logs=logging.CRITICAL,
+                    silence_logs=SILENCE,
                     security=Security.temporary(),
                 )
         except (OSError, RuntimeError, TimeoutError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +13,7 @@ from distributed import Client
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors.dask_run import DaskRun
+from pyhpc.executors.dask_settings import SILENCE
 from pyhpc.executors.scheduler import scheduler_setup
 from pyhpc.executors.site import expand_later, walltime_seconds
 from pyhpc.executors.workers import (
@@ -113,7 +113,7 @@ class _Workers:
                 scheduler_options=options | setup.options,
                 submission=_submission(name, setup.logs),
                 environment=self._site.exported(),
-                silence_logs=logging.CRITICAL,
+                silence_logs=SILENCE,
                 **self._job_options(name, setup.keys.arguments),
             )
             stack.enter_context(cluster)
