@@ -1,12 +1,16 @@
-//! What one core of this machine can do at most: double-precision FMAs in registers, and reads from
-//! each level of memory. Prints JSON; under `cargo test` it runs for a moment only.
+//! What this machine can do at most on one thread, and on two at a time: double-precision FMAs in
+//! registers, reads from each level of memory, and writes to memory that the system has yet to hand
+//! out and clear. Prints JSON, rates by number of threads; under `cargo test` it runs for a moment
+//! only.
 //!
 //! The loops are written in assembly so that they are what they say on any compiler.
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::asm;
+    use std::cell::RefCell;
     use std::hint::black_box;
+    use std::sync::Barrier;
     use std::time::Instant;
 
     /// Independent accumulators: more than latency times throughput of any core's FMA units.
@@ -114,29 +118,50 @@ mod x86 {
         }
     }
 
-    /// Work per nanosecond, the best of many short runs: other work can only slow it down.
-    fn best(runs: usize, work: f64, mut run: impl FnMut()) -> f64 {
-        (0..runs)
-            .map(|_| {
-                let start = Instant::now();
+    /// Work per nanosecond of threads that run side by side, the best of many short runs: other
+    /// work can only slow it down.
+    fn best(threads: usize, runs: usize, work: f64, run: impl Fn() + Sync) -> f64 {
+        let start = Barrier::new(threads);
+        let times = || -> Vec<(Instant, Instant)> {
+            let timed = |_| {
+                start.wait();
+                let began = Instant::now();
                 run();
-                work / start.elapsed().as_nanos() as f64
+                (began, Instant::now())
+            };
+            (0..runs).map(timed).collect()
+        };
+        let of_threads: Vec<_> = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(times)).collect();
+            let own = times();
+            let joined = others.into_iter().flat_map(|other| other.join());
+            std::iter::once(own).chain(joined).collect()
+        });
+        (0..runs)
+            .filter_map(|k| {
+                let began = of_threads.iter().map(|times| times[k].0).min()?;
+                let ended = of_threads.iter().map(|times| times[k].1).max()?;
+                Some(threads as f64 * work / (ended - began).as_nanos() as f64)
             })
             .fold(0.0, f64::max)
     }
 
-    pub fn measure(runs: usize, turns: u64) {
+    /// The rates of so many threads, as fields of a JSON object.
+    pub fn measure(threads: usize, runs: usize, turns: u64) -> String {
         if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
-            println!("{{}}");
-            return;
+            return String::new();
         }
         let flops = |lanes: u64| (2 * lanes * ACCUMULATORS * turns) as f64;
         // SAFETY: the features were detected.
-        let avx2 = best(runs, flops(4), || unsafe { fma_256(black_box(turns)) });
+        let avx2 = best(threads, runs, flops(4), || unsafe {
+            fma_256(black_box(turns));
+        });
         let mut fields = vec![format!("\"AVX2 FMA, GFLOP/s\": {avx2:.1}")];
         if is_x86_feature_detected!("avx512f") {
             // SAFETY: the feature was detected.
-            let avx512 = best(runs, flops(8), || unsafe { fma_512(black_box(turns)) });
+            let avx512 = best(threads, runs, flops(8), || unsafe {
+                fma_512(black_box(turns));
+            });
             fields.push(format!("\"AVX-512 FMA, GFLOP/s\": {avx512:.1}"));
         }
         for (level, kib) in [
@@ -145,16 +170,26 @@ mod x86 {
             ("8 MiB", 8 << 10),
             ("256 MiB", 256 << 10),
         ] {
-            let buffer = vec![1u64; kib * 128];
             let bytes = (kib as u64) << 10;
             let turns = (64 * turns / bytes).max(1);
-            // SAFETY: the feature was detected.
-            let rate = best(runs, (bytes * turns) as f64, || unsafe {
-                read(black_box(&buffer), turns);
+            thread_local! {
+                static BUFFER: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+            }
+            let rate = best(threads, runs, (bytes * turns) as f64, || {
+                BUFFER.with_borrow_mut(|buffer| {
+                    buffer.resize(kib * 128, 1);
+                    // SAFETY: the feature was detected.
+                    unsafe { read(black_box(buffer), turns) };
+                });
             });
             fields.push(format!("\"reads from {level}, GB/s\": {rate:.1}"));
         }
-        println!("{{{}}}", fields.join(", "));
+        let bytes = 64 << 20;
+        let fresh = best(threads, runs.div_ceil(4), bytes as f64, || {
+            black_box(vec![1u8; bytes]);
+        });
+        fields.push(format!("\"writes to fresh memory, GB/s\": {fresh:.1}"));
+        fields.join(", ")
     }
 }
 
@@ -163,10 +198,8 @@ fn main() {
     let is_bench = std::env::args().any(|argument| argument == "--bench");
     let (runs, turns) = if is_bench { (100, 500_000) } else { (1, 1_000) };
     #[cfg(target_arch = "x86_64")]
-    x86::measure(runs, turns);
+    let rates = [1, 2].map(|threads| x86::measure(threads, runs, turns));
     #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = (runs, turns);
-        println!("{{}}");
-    }
+    let rates = ["", ""];
+    println!("{{\"1\": {{{}}}, \"2\": {{{}}}}}", rates[0], rates[1]);
 }
