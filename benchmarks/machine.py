@@ -7,7 +7,9 @@ import os
 import platform
 import shutil
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -60,28 +62,44 @@ def versions() -> dict[str, str]:
 
 
 def peak(*, quick: bool) -> dict[str, float]:
-    """Highest rates of one core, all but the last by ``rust_kernels/core/benches/peak.rs``.
+    """Highest rates of one core, and of two threads at a time.
 
     GFLOP/s of fused multiply-adds in double precision, two operations each; GB/s of reads from
-    buffers that fit in the first, second and third level of cache and in none; GB/s of writes to
-    memory that the system has yet to hand out and clear, as every large array is at first. Empty in
-    quick mode and where there is no cargo.
+    buffers that fit in the first, second and third level of cache and in none
+    (``rust_kernels/core/benches/peak.rs``); GB/s of writes to memory that the system has yet to
+    hand out and clear, as every large array is at first. Empty in quick mode and where there is no
+    cargo.
     """
     cargo = shutil.which("cargo")
     if quick or cargo is None:
         return {}
     command = [cargo, "bench", "--quiet", "--locked", "-p", "pyhpc-core", "--bench", "peak"]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout) | {"writes to fresh memory, GB/s": _fresh_writes()}
+    rates = json.loads(done.stdout)
+    for threads, of_threads in rates.items():
+        of_threads["writes to fresh memory, GB/s"] = _fresh_writes(int(threads))
+    return rates["1"] | {f"{TWO}: {name}": rate for name, rate in rates["2"].items()}
 
 
-def _fresh_writes(size: int = 64 << 20, runs: int = 20) -> float:
-    """Rate at which new arrays are filled, the best of some runs."""
-    best = 0.0
-    for _ in range(runs):
+TWO = "two threads"
+"""What the names of rates of two threads begin with."""
+
+
+def _fresh_writes(threads: int, size: int = 64 << 20, runs: int = 20) -> float:
+    """Rate at which threads side by side fill new arrays, the best of some runs."""
+    ready = threading.Barrier(threads)
+
+    def fill(_: int) -> tuple[float, float]:
+        ready.wait()
         start = time.perf_counter()
         np.empty(size, dtype=np.uint8).fill(1)
-        best = max(best, size / (time.perf_counter() - start))
+        return start, time.perf_counter()
+
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(runs):
+            starts, ends = zip(*pool.map(fill, range(threads)), strict=True)
+            best = max(best, threads * size / (max(ends) - min(starts)))
     return round(best * 1e-9, 1)
 
 

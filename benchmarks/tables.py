@@ -101,7 +101,9 @@ def _machine(results: Results) -> Iterable[str]:
     facts = "; ".join(f"{key}: {value}" for key, value in results.machine.items() if value)
     yield from ("", f"Machine: {facts}.", "")
     peaks = "; ".join(f"{key}: {value:g}" for key, value in results.peak.items())
-    yield from (f"Peak of one core in the same run: {peaks}.", "") if peaks else ()
+    yield from (
+        (f"Peak rates in the same run, of one core unless said: {peaks}.", "") if peaks else ()
+    )
     peers = ", ".join(f"{k} {v or '(not installed)'}" for k, v in results.versions.items())
     yield f"Peers: {peers}."
 

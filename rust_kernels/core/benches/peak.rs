@@ -1,7 +1,6 @@
 //! What this machine can do at most on one thread, and on two at a time: double-precision FMAs in
-//! registers, reads from each level of memory, and writes to memory that the system has yet to hand
-//! out and clear. Prints JSON, rates by number of threads; under `cargo test` it runs for a moment
-//! only.
+//! registers, and reads from each level of memory. Prints JSON, rates by number of threads; under
+//! `cargo test` it runs for a moment only.
 //!
 //! The loops are written in assembly so that they are what they say on any compiler.
 
@@ -184,11 +183,6 @@ mod x86 {
             });
             fields.push(format!("\"reads from {level}, GB/s\": {rate:.1}"));
         }
-        let bytes = 64 << 20;
-        let fresh = best(threads, runs.div_ceil(4), bytes as f64, || {
-            black_box(vec![1u8; bytes]);
-        });
-        fields.push(format!("\"writes to fresh memory, GB/s\": {fresh:.1}"));
         fields.join(", ")
     }
 }
