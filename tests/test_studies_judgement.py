@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pyhpc.cli import main
+from pyhpc.studies.label_noise import errors_beside
 from tests.study_jobs import metrics_of, write_study
 
 pytest.importorskip("xgboost", reason="the extra ml is not installed")
@@ -149,6 +150,7 @@ def test_the_page_shows_noise_balance_and_raw_coverage(finished):
     page = (finished / "report.md").read_text()
     for words in ("The noise of the label", "How far the share of a level", "raw spread: held"):
         assert words in page
+    assert "against the other" in page
     labels = json.loads((finished / "provenance.json").read_text())["labels"]
     assert 0.02 < labels["pairs"][0]["median"] < 0.1
     for name in ("calibration.png", "sparsification.png"):
@@ -163,6 +165,18 @@ def test_the_diagnosis_tells_a_collapsed_model_from_a_sound_one(finished):
     assert "collapsed to one value" in collapsed
     sound = next(line for line in lines if line.startswith("- trees:"))
     assert "collapsed" not in sound
+
+
+def test_errors_are_told_by_the_agreement_of_labels():
+    label = np.array([1.0, 2.0, 3.0, 4.0, np.nan])
+    other = np.array([1.1, 2.0, 5.0, np.nan, 1.0])
+    found = errors_beside(label, other, np.array([1.2, 2.0, 4.5, 0.0, 0.0]), 0.5)
+    assert (found["rows"], found["disagree"]) == (3, 1)
+    assert found["against_label"] == pytest.approx((0.2 + 0 + 1.5) / 3)
+    assert found["against_other"] == pytest.approx((0.1 + 0 + 0.5) / 3)
+    assert found["where_they_agree"] == pytest.approx(0.1)
+    assert found["where_they_disagree"] == pytest.approx(1.5)
+    assert errors_beside(label, other[::-1] * np.nan, label, 0.5)["against_label"] is None
 
 
 @pytest.mark.parametrize(

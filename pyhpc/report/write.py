@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyhpc.report.page import Section, html, markdown
-from pyhpc.report.sections import data, details, diagnosis, judgement, scores, summary
+from pyhpc.report.sections import data, details, diagnosis, judgement, labels, scores, summary
 from pyhpc.shards.files import make_folder, new_attempt, replace, to_json
 from pyhpc.studies.fitting import SEPARATOR
 from pyhpc.studies.judge import (
@@ -51,6 +51,7 @@ def write_results(results: Results, folder: Path) -> None:
     found: list[Section | None] = [
         summary.summary_section(results, compared),
         data.data_section(results),
+        labels.label_section(results),
     ]
     for key, title in job.sections.items():
         chosen = [v for v in results.variants if v.experiment.section == key]

@@ -31,7 +31,7 @@ from pyhpc.models import Target, parse_targets
 from pyhpc.shards.files import digest, file_digest, new_attempt, replace
 from pyhpc.shards.parquet import encode_table
 from pyhpc.studies.job import TARGET_QUINTILE
-from pyhpc.studies.label_noise import SHARE_OF_SPREAD, compare_labels
+from pyhpc.studies.label_noise import SHARE_OF_SPREAD, compare_labels, read_labels
 from pyhpc.studies.rows import MADE_TEXTS, read_rows
 from pyhpc.studies.structures import source_hash, structure_features
 
@@ -337,17 +337,9 @@ def _label_noise(job: Job, rows: Rows, target: Target) -> dict[str, Any]:
     """Disagreement of the labels of the training rows; those of the test rows stay unread."""
     train = slice(0, rows.n_train)
     names = (job.target.column, *job.data.other_labels)
-    labels = {name: _labels(rows, name)[train] for name in names}
+    labels = {name: read_labels(rows.column(name))[train] for name in names}
     bound = SHARE_OF_SPREAD * float(np.std(target.values[train]))
     return compare_labels(labels, job.target.transform, bound)
-
-
-def _labels(rows: Rows, column: str) -> Any:
-    """Labels of one source, NaN where it has none, or only a bound."""
-    values = np.full(len(rows), np.nan)
-    found, present = parse_targets(rows.column(column))
-    values[present] = np.where(found.censored, np.nan, found.values)
-    return values
 
 
 def _formula(text: str, row: str) -> dict[int, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -79,7 +79,6 @@ def data_section(results: Results) -> Section:
             Table(["", "training", "test"], rows),
             Table(["folds", "kind", "columns", "number", "seeds"], made),
             *_balance(results),
-            *_label_noise(study.sources.get("labels")),
         ],
     )
     section.figures.append(
@@ -133,35 +132,6 @@ def _balance(results: Results) -> list[Table]:
         "of the fold's rows"
     )
     return [Table(headings, rows, caption)] if rows else []
-
-
-def _label_noise(labels: Mapping[str, Any] | None) -> list[Table]:
-    """Show how far the labels of several sources disagree."""
-    if labels is None:
-        return []
-    rows = [
-        [
-            pair["first"],
-            pair["second"],
-            f"{pair['rows']:,}",
-            *(
-                "" if pair[key] is None else f"{pair[key]:{form}}"
-                for key, form in (
-                    ("median", ".4f"),
-                    ("mean", ".4f"),
-                    ("bias", "+.4f"),
-                    ("share_beyond", ".1%"),
-                )
-            ),
-        ]
-        for pair in labels["pairs"]
-    ]
-    headings = ["label", "other", "rows with both", "median |difference|", "mean", "bias"]
-    caption = (
-        "The noise of the label: how far those of several sources disagree on the same row, in the "
-        "unit that is modelled. A model with errors of this size can't be told from another label."
-    )
-    return [Table([*headings, f"beyond {labels['bound']:.3g}"], rows, caption)]
 
 
 def _left_out(counts: Mapping[str, int]) -> list[str]:
