@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#4a5568"
 _COLOURS = ("#2b6cb0", "#dd6b20", "#2f855a", "#805ad5", "#b83280", "#718096")
 _MARKERS = "osD^vP"
+_FAR_ABOVE = 0.4
+"""Scores that are all above it are drawn without the line at 0."""
 
 
 def parity(
@@ -177,8 +179,11 @@ def score_dots(
     axes.set_ylim(len(names) - 0.4, -0.6)
     for row in range(1, len(names)):
         axes.axhline(row - 0.5, color="0.92", lw=0.8, zorder=0)
-    axes.axvline(0, color="0.6", lw=0.8)
-    axes.set_xlim(left=max(axes.get_xlim()[0], -0.6))
+    left = axes.get_xlim()[0]
+    # Zero is what the mean would get; where all are far above it, it would only hide differences.
+    if left < _FAR_ABOVE:
+        axes.axvline(0, color="0.6", lw=0.8)
+        axes.set_xlim(left=max(axes.get_xlim()[0], -0.6))
     axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3)
     _plain(axes)
     return png(figure, 140)

@@ -216,7 +216,7 @@ def _by_split(
             if metric == "r2":
                 cell = interval(score)
             elif subset:
-                cell = interval(score, 4, 4)
+                cell = interval(score, 4, 3)
             else:
                 cell = number(score.value, 3 if score.value >= _SMALL else 4)
             row.append(cell + (" *" if best[split] == variant.name else ""))
