@@ -66,15 +66,18 @@ def run(effort: Effort) -> Iterator[Count]:
 def _measure(packing: Packing, folder: Path, workers: int) -> tuple[float, float, float]:
     """Records per second in all and between shards, and the share that is not the kernels'.
 
-    Between shards is from the commit of the first shard of each worker to that of the last shard:
-    without the start of the workers and their end.
+    Between shards is from when each worker may have committed a shard to when the first of them
+    has no other to begin: while all work, without their start and their end.
     """
     output, task = Output(folder), FeaturizeTask()
     job = Job(output, Plan.make(output, packing, task, Guard()).create(output), task)
     seen: list[tuple[float, int]] = []
 
+    last_begun = len(job.plan.shards) - workers + 1
+
     def note(status: Status) -> None:
-        if status.shards_done >= workers and (not seen or seen[-1][1] < status.records_done):
+        all_work = workers <= status.shards_done <= last_begun
+        if all_work and (not seen or seen[-1][1] < status.records_done):
             seen.append((time.perf_counter(), status.records_done))
 
     started = time.perf_counter()
