@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pyhpc import cli
+
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -28,3 +30,18 @@ def shared_data():
 def rng() -> np.random.Generator:
     """Give a seeded generator."""
     return np.random.default_rng(20261121)
+
+
+@pytest.fixture
+def pyhpc(monkeypatch, capsys):
+    """Run a command and give its exit code, output and errors."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as left:
+            cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return left.value.code, captured.out, captured.err
+
+    return run

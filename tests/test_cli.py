@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from pyhpc import cli
 from pyhpc.shards import Output
 from tests.fake_cli import FAKES, write_source
 from tests.fake_task import plain_records, record
@@ -17,20 +16,11 @@ SMALL = ["--records-per-shard", "20", "--workers", "0"]
 
 
 @pytest.fixture
-def pyhpc(monkeypatch, capsys):
-    """Run a command and give its exit code, output and errors."""
+def pyhpc(pyhpc, monkeypatch):
+    """Run a command with the fakes in place."""
     for module, name, fake in FAKES:
         monkeypatch.setattr(module, name, fake, raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as left:
-            cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return left.value.code, captured.out, captured.err
-
-    return run
+    return pyhpc
 
 
 @pytest.fixture

@@ -10,26 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pyhpc import cli
 from pyhpc.diagnosis.reading import read_predictions
 from pyhpc.errors import PyhpcError
 
 N = 90
-
-
-@pytest.fixture
-def pyhpc(monkeypatch, capsys):
-    """Run a command and give its exit code, output and errors."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as left:
-            cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return left.value.code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
