@@ -36,7 +36,9 @@ def test_many_pages_give_nearly_the_same(folder, kind, extra):
     whole = from_spec(spec).fit(table, target, Compute())
     paged = from_spec(spec | {"page_rows": 50}).fit(table, target, Compute())
     expected, found = whole.predict(table), paged.predict(table)
-    assert np.corrcoef(expected, found)[0, 1] > 0.97
+    # A median moves more than a mean when the edges of bins do.
+    least = {"quantile_trees": 0.97}.get(kind, 0.98)
+    assert np.corrcoef(expected, found)[0, 1] > least
     assert not list(folder.iterdir()), "pages are gone"
 
 
