@@ -71,5 +71,6 @@ def _diagnose(results: Results, variant: Variant) -> Diagnosis:
         one.prediction,
         ids=rows["id"].to_pylist(),
         features={name: np.asarray(rows[name], dtype=np.float64) for name in features},
+        formulas=rows["formula"].to_pylist() if "formula" in rows.column_names else None,
         folds=one.fold,
     )
