@@ -271,3 +271,10 @@ def test_a_cheat_flatters_folds_but_not_the_audit():
     }
     assert r2[model.columns] > r2[FEATURES] + 0.3
     assert [leak.feature for leak in audit(cheat, target, model.columns)] == ["leak"]
+
+
+def test_a_wide_interval_raises_the_mean_width_and_not_the_median():
+    target = Target.measured([0.0, 0.5, 2.0, -4.0])
+    told = coverage(target, np.zeros(4), np.array([1.0, 1.0, 1.0, 5.0]), np.arange(4.0))
+    assert (told.overall, told.most_uncertain) == (0.75, 1.0)
+    assert (told.mean_width, told.median_width) == (4.0, 2.0)

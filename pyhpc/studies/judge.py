@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,10 +94,10 @@ def _coverage(results: Results, experiment: str, split: str, way: str) -> Covera
             widths = half_widths(results, experiment, split, k, normalized=way == "normalized")
         parts.append(coverage(target.take(one.rows), one.prediction, widths, spread))
     return Coverage(
-        *(
-            float(np.mean([getattr(part, name) for part in parts]))
-            for name in ("overall", "most_uncertain", "mean_width")
-        )
+        **{
+            field.name: float(np.mean([getattr(part, field.name) for part in parts]))
+            for field in fields(Coverage)
+        }
     )
 
 

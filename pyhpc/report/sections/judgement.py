@@ -99,15 +99,16 @@ def interval_section(results: Results, intervals: Sequence[Intervals]) -> Sectio
         if one.normalized is None or one.raw is None:
             rows.append([*cells, *[""] * 6])
             continue
-        narrower = 1 - one.normalized.mean_width / one.plain.mean_width
+        mean = 1 - one.normalized.mean_width / one.plain.mean_width
+        median = 1 - one.normalized.median_width / one.plain.median_width
         rows.append(
             [
                 *cells,
                 _percent(one.plain.most_uncertain),
                 _percent(one.normalized.overall),
                 _percent(one.normalized.most_uncertain),
-                number(one.normalized.mean_width),
-                f"{100 * narrower:+.0f}%",
+                f"{number(one.normalized.mean_width)}, {number(one.normalized.median_width)}",
+                f"{100 * mean:+.0f}%, {100 * median:+.0f}%",
                 _percent(one.raw.overall),
             ]
         )
@@ -139,9 +140,10 @@ def interval_section(results: Results, intervals: Sequence[Intervals]) -> Sectio
             "model has not seen; each fold is calibrated on the others, the test set on the "
             "folds of the experiment's first split. Where a model states a spread (that of the "
             "members of an ensemble, or the error that it expects), the width may follow it; the "
-            "last fifth is that of the rows with the largest spread, narrower is what the mean "
-            "width gains. The raw spread is no interval: its column says how many truths lie "
-            f"within the {LEVEL:.0%} that it would give if errors were normal."
+            "last fifth is that of the rows with the largest spread. Narrower is what the widths "
+            "gain over one width for all: their mean, which a few wide intervals raise, and their "
+            "median, what a usual row gets. The raw spread is no interval: its column says how "
+            f"many truths lie within the {LEVEL:.0%} that it would give if errors were normal."
         ],
         tables=[
             Table(
@@ -153,8 +155,8 @@ def interval_section(results: Results, intervals: Sequence[Intervals]) -> Sectio
                     "held, last fifth",
                     "by spread: held",
                     "held, last fifth",
-                    "width",
-                    "narrower",
+                    "width: mean, median",
+                    "narrower: mean, median",
                     "raw spread: held",
                 ],
                 rows,
