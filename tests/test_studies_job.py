@@ -67,6 +67,8 @@ def test_the_estimate_of_a_strategy_is_that_of_the_fits_it_makes():
     trees = {"kind": "xgboost", "features": ["x"] * 100, "n_trees": 400}
     one = estimate_seconds(trees, 400)
     assert estimate_seconds(trees | {"max_bin": 64}, 400) < one
+    loss = {"kind": "pseudo_huber", "slope": 0.1}
+    assert estimate_seconds(trees | {"loss": loss}, 400) == one
     assert estimate_seconds({"kind": "bagged", "model": trees, "n": 3}, 400) == pytest.approx(
         3 * one
     )

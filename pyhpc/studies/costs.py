@@ -28,10 +28,12 @@ def estimate_seconds(spec: Mapping[str, Any], n_rows: int) -> float:
     n_rows : int
         Rows of the table.
     """
-    inner = [value for value in spec.values() if isinstance(value, dict) and "kind" in value]
+    # A loss has a kind, too, and is fitted with its trees.
+    values = [value for name, value in spec.items() if name != "loss"]
+    inner = [value for value in values if isinstance(value, dict) and "kind" in value]
     inner += [
         item
-        for value in spec.values()
+        for value in values
         if isinstance(value, list)
         for item in value
         if isinstance(item, dict) and "kind" in item
