@@ -265,9 +265,10 @@ def _solve(
     covariance = np.empty((len(points), len(points)))
     for start in range(0, len(points), _CHUNK):
         stop = start + _CHUNK
-        covariance[start:stop] = _correlations(points[start:stop], points, length)
+        covariance[start:stop, :stop] = _correlations(points[start:stop], points[:stop], length)
     covariance[np.diag_indices_from(covariance)] += noise
-    factor = linalg.cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False)
+    # The lower half is the upper one in the order of columns, which LAPACK takes without a copy.
+    factor = linalg.cho_factor(covariance.T, lower=False, overwrite_a=True, check_finite=False)
     solved: NDArray[np.float64] = linalg.cho_solve(factor, targets, check_finite=False)
     return solved
 
