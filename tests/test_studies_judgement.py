@@ -157,6 +157,30 @@ def test_the_page_shows_noise_balance_and_raw_coverage(finished):
         assert (finished / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_intervals_gain_by_following_the_spread(finished):
+    rows = predictions(finished, "calibrated", "random")
+    truth, found, lower, upper, fold = (
+        np.array([float(r[k]) for r in rows])
+        for k in ("y_true", "y_pred", "lower", "upper", "fold")
+    )
+    errors, plain = np.abs(truth - found), np.empty(len(rows))
+    for k in range(4):
+        others = np.sort(errors[fold != k])
+        plain[fold == k] = others[int(np.ceil(0.9 * (len(others) + 1))) - 1]
+    untransformed = (10**upper - 10**lower).mean()
+    untransformed /= (10 ** (found + plain) - 10 ** (found - plain)).mean()
+    ratios = [
+        (upper - lower).mean() / (2 * plain).mean(),
+        np.median(upper - lower) / np.median(2 * plain),
+        untransformed,
+    ]
+    told = ", ".join(f"{100 * (1 - ratio):+.0f}%" for ratio in ratios)
+    page = (finished / "report.md").read_text()
+    section = page[page.index("## Uncertainty") :]
+    (line,) = (x for x in section.splitlines() if x.startswith("| calibrated "))
+    assert f"| {told} |" in line
+
+
 def test_the_diagnosis_tells_a_collapsed_model_from_a_sound_one(finished):
     page = (finished / "report.md").read_text()
     told = page[page.index("## Diagnosis") :]

@@ -37,6 +37,9 @@ class Intervals:
         Of intervals that follow the spread, where the model states one.
     raw : Coverage, optional
         Of the intervals that the spread gives by itself, without calibration.
+    untransformed : tuple of float, optional
+        Mean widths of the plain and of the normalised intervals in units of the target before its
+        transform, where there was one and the model states a spread.
     """
 
     experiment: str
@@ -44,6 +47,7 @@ class Intervals:
     plain: Coverage
     normalized: Coverage | None
     raw: Coverage | None
+    untransformed: tuple[float, float] | None
 
 
 def half_widths(
@@ -77,10 +81,33 @@ def measure_intervals(results: Results) -> list[Intervals]:
             has_spread = all(one.spread is not None for one in scored[split].repetitions)
             ways = ("plain", *(("normalized", "raw") if has_spread else ()))
             held = {way: _coverage(results, experiment, split, way) for way in ways}
+            both = has_spread and results.prepared.job.target.transform == "log10"
             found.append(
-                Intervals(experiment, split, held["plain"], held.get("normalized"), held.get("raw"))
+                Intervals(
+                    experiment,
+                    split,
+                    held["plain"],
+                    held.get("normalized"),
+                    held.get("raw"),
+                    _widths_before_logarithm(results, experiment, split) if both else None,
+                )
             )
     return found
+
+
+def _widths_before_logarithm(results: Results, experiment: str, split: str) -> tuple[float, float]:
+    """Mean widths of the plain and of the normalised intervals, as powers of ten."""
+    plain, normalized = (
+        np.mean(
+            [
+                (10.0 ** (one.prediction + widths) - 10.0 ** (one.prediction - widths)).mean()
+                for k, one in enumerate(results.scored[experiment][split].repetitions)
+                for widths in [half_widths(results, experiment, split, k, normalized=by_spread)]
+            ]
+        )
+        for by_spread in (False, True)
+    )
+    return float(plain), float(normalized)
 
 
 def _coverage(results: Results, experiment: str, split: str, way: str) -> Coverage:

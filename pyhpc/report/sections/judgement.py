@@ -88,6 +88,7 @@ def interval_section(results: Results, intervals: Sequence[Intervals]) -> Sectio
     """Coverage of the intervals."""
     job = results.prepared.job
     kept = [one for one in intervals if not is_without_leak(one.experiment)]
+    transformed = job.target.transform != "none"
     rows = []
     for one in kept:
         cells = [
@@ -99,8 +100,6 @@ def interval_section(results: Results, intervals: Sequence[Intervals]) -> Sectio
         if one.normalized is None or one.raw is None:
             rows.append([*cells, *[""] * 6])
             continue
-        mean = 1 - one.normalized.mean_width / one.plain.mean_width
-        median = 1 - one.normalized.median_width / one.plain.median_width
         rows.append(
             [
                 *cells,
@@ -108,7 +107,7 @@ def interval_section(results: Results, intervals: Sequence[Intervals]) -> Sectio
                 _percent(one.normalized.overall),
                 _percent(one.normalized.most_uncertain),
                 f"{number(one.normalized.mean_width)}, {number(one.normalized.median_width)}",
-                f"{100 * mean:+.0f}%, {100 * median:+.0f}%",
+                ", ".join(_narrower(one)),
                 _percent(one.raw.overall),
             ]
         )
@@ -142,7 +141,9 @@ def interval_section(results: Results, intervals: Sequence[Intervals]) -> Sectio
             "members of an ensemble, or the error that it expects), the width may follow it; the "
             "last fifth is that of the rows with the largest spread. Narrower is what the widths "
             "gain over one width for all: their mean, which a few wide intervals raise, and their "
-            "median, what a usual row gets. The raw spread is no interval: its column says how "
+            "median, what a usual row gets"
+            + (f"; and the mean in units of {job.target.column}. " if transformed else ". ")
+            + "The raw spread is no interval: its column says how "
             f"many truths lie within the {LEVEL:.0%} that it would give if errors were normal."
         ],
         tables=[
@@ -156,7 +157,7 @@ def interval_section(results: Results, intervals: Sequence[Intervals]) -> Sectio
                     "by spread: held",
                     "held, last fifth",
                     "width: mean, median",
-                    "narrower: mean, median",
+                    f"narrower: mean, median{', untransformed' if transformed else ''}",
                     "raw spread: held",
                 ],
                 rows,
@@ -164,6 +165,19 @@ def interval_section(results: Results, intervals: Sequence[Intervals]) -> Sectio
         ],
         figures=figures,
     )
+
+
+def _narrower(one: Intervals) -> list[str]:
+    """Say what the widths gain by following the spread."""
+    if one.normalized is None:
+        return []
+    pairs = [
+        (one.plain.mean_width, one.normalized.mean_width),
+        (one.plain.median_width, one.normalized.median_width),
+    ]
+    if one.untransformed is not None:
+        pairs.append(one.untransformed)
+    return [f"{100 * (1 - normalized / plain):+.0f}%" for plain, normalized in pairs]
 
 
 def _spread_figures(results: Results) -> list[Figure]:
