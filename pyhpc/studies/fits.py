@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors import Job as ShardJob
 from pyhpc.models import from_spec
-from pyhpc.models.clusters import feature_clusters
-from pyhpc.models.splits import (
-    connected_groups,
-    grouped_folds,
-    leave_one_out_folds,
-    random_folds,
-    stratified_folds,
-    target_tail_folds,
-)
 from pyhpc.records import Record
 from pyhpc.shards import Guard, Output, Plan, ShardSize, finish, pack
 from pyhpc.shards.commit import read_manifest
 from pyhpc.shards.files import digest, to_json
 from pyhpc.studies.costs import estimate_seconds
 from pyhpc.studies.fitting import fold_column
-from pyhpc.studies.specs import expand, resolve_model, without
+from pyhpc.studies.specs import resolve_model, without
 from pyhpc.tasks.fit import FitTask, code_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from pyhpc.models import Folds
-    from pyhpc.studies.job import Experiment, Job, Split
+    from pyhpc.studies.folds import MadeFolds
+    from pyhpc.studies.job import Experiment, Job
     from pyhpc.studies.structures import Runner
     from pyhpc.studies.table import StudyTable
 
@@ -138,113 +128,50 @@ def list_variants(job: Job, study: StudyTable) -> list[Variant]:
     return variants
 
 
-def make_folds(job: Job, study: StudyTable) -> dict[tuple[str, int], Folds]:
-    """Make all folds of the training rows, by name of the split and seed."""
-    used = {name for experiment in job.experiments for name in experiment.splits}
-    return {
-        (name, seed): _folds(job, split, study, seed)
-        for name, split in job.splits.items()
-        if name in used
-        for seed in split.seeds
-    }
-
-
-def split_groups(split: Split, study: StudyTable) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Give the groups of the training rows that a split keeps together; else each row alone."""
-    if split.kind not in ("grouped", "leave_one_out"):
-        return np.arange(study.n_train)
-    return connected_groups(
-        [study.texts(column) for column in split.columns],
-        [split.separators.get(column) for column in split.columns],
-    )
-
-
-def _folds(job: Job, split: Split, study: StudyTable, seed: int) -> Folds:
-    try:
-        if split.kind == "random":
-            return random_folds(study.n_train, split.folds, seed)
-        if split.kind == "target_tails":
-            return target_tail_folds(study.target.values[: study.n_train], split.share)
-        if split.kind == "stratified":
-            levels = [study.levels(column) for column in split.columns]
-            return stratified_folds(levels, split.folds, seed)
-        if split.kind == "clusters":
-            train = study.table.slice(0, study.n_train)
-            where = f"splits.{split.name}.columns"
-            features = expand(job, split.columns, study.features, where)
-            return leave_one_out_folds(list(feature_clusters(train, features, split.folds, seed)))
-        if split.kind == "grouped":
-            return grouped_folds(split_groups(split, study), split.folds, seed)
-        columns = [study.texts(column) for column in split.columns]
-        # A row belongs to a cluster by all columns together; one without a name is in none.
-        clusters = [" ".join(parts).strip() for parts in zip(*columns, strict=True)]
-        return leave_one_out_folds(clusters, split.min_size)
-    except PyhpcError as error:
-        raise PyhpcError(f"splits.{split.name}: {error.message}", error.remedy) from None
-
-
-def with_groups(job: Job, study: StudyTable) -> StudyTable:
-    """Give the table a column ``group <split>`` for each split that keeps groups together.
-
-    Models that make folds inside their training set name it. Test rows are in no group.
-    """
-    table = study.table
-    for split in job.splits.values():
-        if split.kind in ("grouped", "leave_one_out"):
-            groups = np.full(table.num_rows, -1)
-            groups[: study.n_train] = split_groups(split, study)
-            table = table.append_column(f"group {split.name}", pa.array(groups, pa.int32()))
-    return replace(study, table=table)
-
-
-def with_folds(study: StudyTable, folds: Mapping[tuple[str, int], Folds]) -> pa.Table:
-    """Table of the study with a column for each repetition of each split."""
-    table = study.table
-    n_test = table.num_rows - study.n_train
-    for (name, seed), made in folds.items():
-        values = np.concatenate([made.assignment, np.full(n_test, -2)])
-        table = table.append_column(fold_column(name, seed), pa.array(values, pa.int32()))
-    return table
-
-
 def plan_fits(
     job: Job,
     study: StudyTable,
     variants: Iterable[Variant],
-    folds: Mapping[tuple[str, int], Folds],
+    made: Mapping[tuple[str, int], MadeFolds],
     device: str,
 ) -> list[Fit]:
     """List every fit of a study, with its key."""
 
     @cache
     def column(name: str) -> str:
-        values = np.ascontiguousarray(study.table[name].to_numpy(zero_copy_only=False))
-        return digest(name.encode() + b"\0" + values.tobytes())
+        parts = [
+            np.ascontiguousarray(table[name].to_numpy(zero_copy_only=False)).tobytes()
+            for table in (study.table, study.auxiliary)
+        ]
+        return digest(name.encode() + b"\0" + b"".join(parts))
 
-    target = digest(
-        b"".join(
-            part.tobytes() for part in (study.target.values, study.target.lower, study.target.upper)
-        )
-    )
+    targets = {
+        name: digest(b"".join(part.tobytes() for part in (one.values, one.lower, one.upper)))
+        for name, one in (("target", study.target), ("learned", study.learned))
+    }
     n_test = study.table.num_rows - study.n_train
+    n_learned = study.n_train + study.auxiliary.num_rows
     fits = []
     for variant in variants:
         used = from_spec(variant.model).columns
         experiment = variant.experiment
         repetitions = [
-            (name, seed, fold, folds[name, seed])
+            (name, seed, fold, made[name, seed])
             for name in experiment.splits
             for seed in job.splits[name].seeds
-            for fold in range(len(folds[name, seed]))
+            for fold in range(len(made[name, seed].folds))
         ]
+        target = "target" if experiment.own_label else "learned"
         measured = (repetitions[0][0], repetitions[0][1]) if repetitions else None
         final = [("", 0, -1, None)] if experiment.test and n_test else []
-        for name, seed, fold, made in [*repetitions, *final]:
+        for name, seed, fold, ours in [*repetitions, *final]:
             order = {
                 "model": variant.model,
                 "folds": fold_column(name, seed) if name else "",
                 "fold": fold,
+                "target": target,
                 "n_train": study.n_train,
+                "n_auxiliary": study.auxiliary.num_rows,
                 "coerced": experiment.coerced,
                 "seed": job.seed + seed,
                 "threads": job.threads,
@@ -254,9 +181,9 @@ def plan_fits(
             }
             depends = {
                 **{key: value for key, value in order.items() if key != "folds"},
-                "assignment": made.digest if made else "test",
+                "assignment": ours.digest if ours else "test",
                 "columns": [column(name) for name in used],
-                "target": target,
+                "targets": targets[target],
                 "versions": code_versions(),
             }
             key = digest(to_json(depends))
@@ -270,7 +197,7 @@ def plan_fits(
                     fold,
                     key,
                     order | {"key": key},
-                    estimate_seconds(variant.model, study.n_train),
+                    estimate_seconds(variant.model, n_learned),
                 )
             )
     return fits

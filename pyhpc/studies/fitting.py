@@ -15,6 +15,7 @@ from pyhpc.errors import PyhpcError
 from pyhpc.models import Compute, Folds, from_spec
 from pyhpc.models.importance import correlated_clusters, permutation_importance, shap_values
 from pyhpc.models.optional import need
+from pyhpc.studies.table import stored_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,19 +47,19 @@ def library_versions() -> dict[str, str]:
     return {name: str(need(name).__version__) for name in LIBRARIES}
 
 
-def fit_one(order: Mapping[str, Any], table: pa.Table, target: Target) -> dict[str, Any]:
+def fit_one(order: Mapping[str, Any], table: pa.Table) -> dict[str, Any]:
     """Fit a model to the training rows of a fold, predict the rows that it has not seen.
 
     Parameters
     ----------
     order : mapping
         ``key``, ``model`` (specification), ``folds`` (column, empty for a fit to all training rows
-        that predicts the test rows), ``fold``, ``n_train``, ``coerced``, ``seed``, ``threads``,
-        ``device``, ``importance`` (whether to measure it), ``keep`` (whether to give the model).
+        that predicts the test rows), ``fold``, ``target`` (``"target"`` or ``"learned"``),
+        ``n_train``, ``n_auxiliary`` (rows at the end), ``n_learned`` of them to train on,
+        ``coerced``, ``seed``, ``threads``, ``device``, ``importance`` (whether to measure it),
+        ``keep`` (whether to give the model).
     table : pyarrow.Table
-        All rows of the study.
-    target : Target
-        Of the same rows.
+        All rows of the study, from :func:`pyhpc.studies.table.store_table`.
 
     Returns
     -------
@@ -67,15 +68,17 @@ def fit_one(order: Mapping[str, Any], table: pa.Table, target: Target) -> dict[s
     """
     model = from_spec(order["model"])
     compute = Compute(order["seed"], order["threads"], order["device"])
-    n = order["n_train"]
-    learned = table.slice(0, n)
-    if order["folds"]:
-        assignment = table[order["folds"]].to_numpy()[:n].astype(np.int64)
-        train, test = Folds(order["folds"], assignment).rows(order["fold"])
-    else:
-        train = np.arange(n)
-        test = np.arange(n, table.num_rows)
+    n, n_scored = order["n_train"], table.num_rows - order["n_auxiliary"]
+    target = stored_target(table, order["target"])
     known = target.coerced() if order["coerced"] else target
+    auxiliary = np.arange(n_scored, table.num_rows if order["target"] == "learned" else n_scored)
+    if order["folds"]:
+        assignment = table[order["folds"]].to_numpy().astype(np.int64)
+        train, test = Folds(order["folds"], assignment[:n]).rows(order["fold"])
+        auxiliary = auxiliary[assignment[auxiliary] != order["fold"]]
+    else:
+        train, test = np.arange(n), np.arange(n, n_scored)
+    train = np.concatenate([train, auxiliary])
     fitted = model.fit(table.take(train), known.take(train), compute)
     tested = table.take(test)
     explained = fitted.explain(tested)
@@ -89,7 +92,7 @@ def fit_one(order: Mapping[str, Any], table: pa.Table, target: Target) -> dict[s
         "summary": json.dumps(fitted.summary, sort_keys=True),
         "contributions": _contributions(fitted, tested) if order["importance"] else [],
         "importance": (
-            _importance(order, model, learned, known.take(np.arange(n)), test, compute)
+            _importance(order, model, table, known, train, test, compute)
             if order["importance"]
             else []
         ),
@@ -111,13 +114,14 @@ def _importance(
     model: Model,
     table: pa.Table,
     target: Target,
+    train: NDArray[np.int64],
     test: NDArray[np.int64],
     compute: Compute,
 ) -> list[dict[str, Any]]:
     """Loss of held-out rows by shuffling features, alone and by clusters of correlated ones."""
-    assignment = np.full(table.num_rows, -1)
-    assignment[test] = 0
-    folds = Folds(order["folds"], assignment)
+    rows = np.concatenate([test, train])
+    table, target = table.take(rows), target.take(rows)
+    folds = Folds(order["folds"], np.repeat([0, -1], [len(test), len(train)]))
     names = [name for name in model.columns if not name.startswith("group ")]
     clusters = correlated_clusters(table, names)
     alone = [(name,) for name in names]

@@ -91,12 +91,16 @@ class TargetColumn:
     leak : str
         Name of a column to make that is 1 where the target is a bound: it knows the target, and
         serves to show what such a column does. Empty for none.
+    training_labels : tuple of str
+        Columns with the same quantity from other sources, to train on: models are fitted to the
+        mean of a row's labels, and to rows that have only these. Scores are against ``column``.
     """
 
     column: str
     transform: str
     label: str
     leak: str
+    training_labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,8 @@ class Experiment:
         Whether it is fitted to all training rows at the end, and the test rows predicted.
     coerced : bool
         Whether bounds are taken for measurements.
+    own_label : bool
+        Whether it is fitted without ``target.training_labels``.
     leak_audit : bool
         Whether it is run a second time without the column of ``target.leak``.
     importance : bool
@@ -197,6 +203,7 @@ class Experiment:
     splits: tuple[str, ...]
     test: bool
     coerced: bool
+    own_label: bool
     leak_audit: bool
     importance: bool
     diagnose: bool
@@ -426,7 +433,13 @@ def _target(keys: Keys) -> TargetColumn:
         transform=keys.choose("transform", TRANSFORMS, "none"),
         label=keys.take("label", str, column),
         leak=keys.take("leak", str, ""),
+        training_labels=keys.texts("training_labels", []),
     )
+    if column in found.training_labels:
+        raise PyhpcError(
+            f"{keys.name('training_labels')} names {column!r}, which is {keys.name('column')}",
+            "Name other sources of the same quantity, or none.",
+        )
     keys.close()
     return found
 
@@ -484,6 +497,7 @@ def _experiment(keys: Keys, splits: Mapping[str, Split], sections: Mapping[str, 
         splits=keys.texts("splits"),
         test=keys.take("test", bool, True),
         coerced=keys.take("coerced", bool, False),
+        own_label=keys.take("own_label", bool, False),
         leak_audit=keys.take("leak_audit", bool, False),
         importance=keys.take("importance", bool, False),
         diagnose=keys.take("diagnose", bool, False),

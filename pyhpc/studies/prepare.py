@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyhpc.models import best_device
 from pyhpc.shards.files import make_folder
-from pyhpc.studies.fits import (
-    Fit,
-    Variant,
-    list_variants,
-    make_folds,
-    plan_fits,
-    with_folds,
-    with_groups,
-)
+from pyhpc.studies.fits import Fit, Variant, list_variants, plan_fits
+from pyhpc.studies.folds import make_folds, with_folds, with_groups
 from pyhpc.studies.subsets import subset_rows
 from pyhpc.studies.table import StudyTable, build_table, store_table
 
@@ -82,9 +75,10 @@ def prepare(job: Job, work: Path, run: Runner) -> Prepared:
     study = with_groups(job, build_table(job, work, run))
     subset_rows(job, study)  # Refuses what no row belongs to, before hours of fits.
     variants = list_variants(job, study)
-    folds = make_folds(job, study)
+    made = make_folds(job, study)
     device = best_device() if job.device == "auto" else job.device
-    fits = plan_fits(job, study, variants, folds, device)
+    fits = plan_fits(job, study, variants, made, device)
     path = work / "table.parquet"
-    sha256 = store_table(replace(study, table=with_folds(study, folds)), path)
+    sha256 = store_table(with_folds(study, made), path)
+    folds = {name: one.folds for name, one in made.items()}
     return Prepared(job, study, variants, folds, fits, path, sha256, device)

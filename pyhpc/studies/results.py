@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyhpc.models import OutOfFold, Score, bootstrap
-from pyhpc.studies.fits import count_test_fits, done_fits, split_groups
+from pyhpc.studies.fits import count_test_fits, done_fits
+from pyhpc.studies.folds import split_groups
 from pyhpc.studies.subsets import subset_rows
 
 if TYPE_CHECKING:
@@ -249,7 +250,9 @@ def dependent_rows(prepared: Prepared) -> NDArray[np.int64]:
     """
     job, study = prepared.job, prepared.study
     n_test = study.table.num_rows - study.n_train
-    train = split_groups(job.splits[job.groups], study) if job.groups else np.arange(study.n_train)
+    train = np.arange(study.n_train)
+    if job.groups:
+        train = split_groups(job.splits[job.groups], study)[: study.n_train]
     return np.concatenate([train, train.max() + 1 + np.arange(n_test)])
 
 

@@ -23,7 +23,7 @@ MADE_TEXTS = ("chemical_system", "formula", "anion_class", "metallic")
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows with a target, those to train on first.
+    """Rows with a target, those to train on first; at the end those with other labels alone.
 
     Attributes
     ----------
@@ -37,6 +37,8 @@ class Rows:
         Rows to train on.
     without_target : int
         Rows that were left out.
+    n_auxiliary : int
+        Rows at the end that have no target of their own, but one of ``target.training_labels``.
     """
 
     ids: list[str]
@@ -44,9 +46,15 @@ class Rows:
     structures: list[bytes]
     n_train: int
     without_target: int
+    n_auxiliary: int
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def n_scored(self) -> int:
+        """Rows that have a target of their own."""
+        return len(self) - self.n_auxiliary
 
     def column(self, name: str) -> list[str]:
         """Cells of a column."""
@@ -60,6 +68,7 @@ class Rows:
             cells=list(compress(self.cells, kept)),
             structures=list(compress(self.structures, kept)),
             n_train=sum(map(bool, kept[: self.n_train])),
+            n_auxiliary=sum(map(bool, kept[self.n_scored :])),
         )
 
 
@@ -76,13 +85,16 @@ def read_rows(job: Job) -> Rows:
         the same name.
     """
     names = [name for name in (job.data.train, job.data.test) if name]
-    parts = [_read(job, job.data.folder / name) for name in names]
+    (train, auxiliary), *tests = [_read(job, job.data.folder / name) for name in names]
+    parts = [train, *(rows for rows, _ in tests), auxiliary]
     rows = Rows(
         ids=[name for part in parts for name in part.ids],
         cells=[cells for part in parts for cells in part.cells],
         structures=[text for part in parts for text in part.structures],
-        n_train=len(parts[0]),
-        without_target=sum(part.without_target for part in parts),
+        n_train=len(train),
+        without_target=train.without_target
+        + sum(rows.without_target + len(unknown) for rows, unknown in tests),
+        n_auxiliary=len(auxiliary),
     )
     repeated = _first_repeated(rows.ids)
     if repeated is not None:
@@ -102,10 +114,11 @@ def _first_repeated(names: Iterable[str]) -> str | None:
     return None
 
 
-def _read(job: Job, path: Path) -> Rows:
+def _read(job: Job, path: Path) -> tuple[Rows, Rows]:
+    """Read the rows that have a target, and those that have only another label."""
     data = job.data
     columns: list[str] = []
-    ids, kept, structures = [], [], []
+    scored, auxiliary = (Rows([], [], [], 0, 0, 0) for _ in range(2))
     number, without_target = -1, 0
     for number, row in enumerate(iter_rows(path)):
         if number == 0:
@@ -113,20 +126,28 @@ def _read(job: Job, path: Path) -> Rows:
         cells = {
             name: cell_text(row.get(name), f"{path}: {name} of row {number}") for name in columns
         }
-        if cells[job.target.column].lower() in ("", "nan"):
+        if _known(cells[job.target.column]):
+            rows = scored
+        elif any(_known(cells[name]) for name in job.target.training_labels):
+            rows = auxiliary
+        else:
             without_target += 1
             continue
         for column, renamed in data.renamed.items():
             cells[column] = renamed.get(cells[column], cells[column])
-        ids.append(cells[data.id] if data.id else f"{stem(path.name)}-{number + 1:05d}")
-        kept.append(cells)
+        rows.ids.append(cells[data.id] if data.id else f"{stem(path.name)}-{number + 1:05d}")
+        rows.cells.append(cells)
         if data.structure:
-            structures.append(structure_text(row.get(data.structure)))
+            rows.structures.append(structure_text(row.get(data.structure)))
     if number < 0:
         _columns(job, path, [])
-    if not kept:
+    if not len(scored):
         raise PyhpcError(f"{path} has no row with a {job.target.column}", "Check target.column.")
-    return Rows(ids, kept, structures, len(kept), without_target)
+    return replace(scored, without_target=without_target), auxiliary
+
+
+def _known(cell: str) -> bool:
+    return cell.lower() not in ("", "nan")
 
 
 def _columns(job: Job, path: Path, found: Sequence[str]) -> list[str]:
@@ -144,6 +165,7 @@ def _columns(job: Job, path: Path, found: Sequence[str]) -> list[str]:
         *data.lattice,
         *data.renamed,
         *data.other_labels,
+        *job.target.training_labels,
     ]
     named: list[str] = []
     for split in job.splits.values():

@@ -34,6 +34,7 @@ from pyhpc.studies.job import TARGET_QUINTILE
 from pyhpc.studies.label_noise import SHARE_OF_SPREAD, compare_labels, read_labels
 from pyhpc.studies.rows import MADE_TEXTS, read_rows
 from pyhpc.studies.structures import source_hash, structure_features
+from pyhpc.studies.training_labels import learn_from_labels, with_usable_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 _STATED = ("density", "volume_per_atom", "n_total_atoms")
 """Features of the lattice that a table's cell tells as well: there they are ``stated_<name>``."""
+
+_TARGET_SUFFIXES = ("", "_lower", "_upper")
 
 _NEEDS_SITES = ("n_sites", "has_cif_struct")
 """Features of the lattice that a table's cell does not tell, beside the number of ion sites."""
@@ -60,9 +63,15 @@ class StudyTable:
         ``id``, columns of the tables as text, those made of the composition (:data:`MADE_TEXTS`),
         then the features as float64, NaN where missing.
     target : Target
-        Of all rows, transformed.
+        Of all rows, transformed: what predictions are scored against.
     raw : Target
         The same before the transform.
+    auxiliary : pyarrow.Table
+        Rows that have labels of ``target.training_labels`` alone, with the same columns: some are
+        trained on, none is scored.
+    learned : Target
+        What models are fitted to, of the rows of ``table`` and then of ``auxiliary``: the target,
+        or its mean with the other labels.
     n_train : int
         Rows to train on; the rest are the test rows.
     features : tuple of str
@@ -70,12 +79,16 @@ class StudyTable:
     sources : dict
         Hash of each file that was read, how many rows were left out and why, and what became of
         the structures; with ``data.other_labels`` their disagreement, from
-        :func:`pyhpc.studies.label_noise.compare_labels`, as ``labels``. JSON-able.
+        :func:`pyhpc.studies.label_noise.compare_labels`, as ``labels``; with
+        ``target.training_labels`` how many rows they add and change, as ``training_labels``.
+        JSON-able.
     """
 
     table: pa.Table
     target: Target
     raw: Target
+    auxiliary: pa.Table
+    learned: Target
     n_train: int
     features: tuple[str, ...]
     sources: dict[str, Any]
@@ -105,6 +118,10 @@ class StudyTable:
             )
         rows = None if test else self.n_train
         return [str(value) for value in self.table[column][:rows].to_pylist()]
+
+    def texts_to_train_on(self, column: str) -> list[str]:
+        """Column of text of the training rows, then of the auxiliary ones."""
+        return self.texts(column) + [str(value) for value in self.auxiliary[column].to_pylist()]
 
     def levels(self, column: str, *, test: bool = False) -> list[str]:
         """Levels of the training rows, or of all rows, in a factor.
@@ -178,7 +195,7 @@ def build_table(job: Job, work: Path, run: Runner) -> StudyTable:
         If a file, column or cell is not as it should be.
     """
     sources: dict[str, Any] = {"files": check_data(job)}
-    rows = read_rows(job)
+    rows = with_usable_labels(job, read_rows(job))
     structures = None
     made: dict[str, Any] = {}
     if job.data.structures or job.data.structure:
@@ -199,14 +216,18 @@ def build_table(job: Job, work: Path, run: Runner) -> StudyTable:
                 "featurize.groups leaves composition in.",
             )
     compositions = [one for one in contents if one is not None]
-    raw, _ = parse_targets(rows.column(job.target.column))
+    raw, _ = parse_targets(rows.column(job.target.column)[: rows.n_scored])
     target = raw.log10() if job.target.transform == "log10" else raw
+    learned = learn_from_labels(job, rows, target)
+    if job.target.training_labels:
+        changed = learned.values[: rows.n_train] != target.values[: rows.n_train]
+        sources["training_labels"] = {"added": rows.n_auxiliary, "changed": int(changed.sum())}
     if job.data.other_labels:
         sources["labels"] = _label_noise(job, rows, target)
     columns: dict[str, Any] = _stated_features(job, rows, compositions)
     columns |= {name: column for name, column in made.items() if name not in columns}
     if job.target.leak:
-        columns[job.target.leak] = target.censored.astype(np.float64)
+        columns[job.target.leak] = learned.censored.astype(np.float64)
     if "space_group_number" in columns:
         columns |= _one_hot(columns["space_group_number"])
     features = {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
@@ -218,24 +239,35 @@ def build_table(job: Job, work: Path, run: Runner) -> StudyTable:
     for name, words in _composition_texts(compositions).items():
         texts.setdefault(name, words)
     table = pa.table({"id": rows.ids} | texts | features)
-    return StudyTable(table, target, raw, rows.n_train, tuple(features), sources)
+    return StudyTable(
+        table.slice(0, rows.n_scored),
+        target,
+        raw,
+        table.slice(rows.n_scored),
+        learned,
+        rows.n_train,
+        tuple(features),
+        sources,
+    )
 
 
 def store_table(study: StudyTable, path: Path) -> str:
-    """Write the table with its target (``target``, ``target_lower``, ``target_upper``).
+    """Write all rows, the auxiliary ones last, with ``target`` and ``learned``.
+
+    Each is a column of values and two of bounds, ``target_lower`` and ``target_upper``. The target
+    of auxiliary rows is what is learned.
 
     Returns
     -------
     str
         Hash of the file.
     """
-    table = study.table
-    for name, values in (
-        ("target", study.target.values),
-        ("target_lower", study.target.lower),
-        ("target_upper", study.target.upper),
-    ):
-        table = table.append_column(name, pa.array(values))
+    table, n_scored = pa.concat_tables([study.table, study.auxiliary]), len(study.target)
+    for part, suffix in zip(("values", "lower", "upper"), _TARGET_SUFFIXES, strict=True):
+        learned = getattr(study.learned, part)
+        scored = np.concatenate([getattr(study.target, part), learned[n_scored:]])
+        table = table.append_column(f"target{suffix}", pa.array(scored))
+        table = table.append_column(f"learned{suffix}", pa.array(learned))
     data = encode_table(table)
     sha256 = digest(data)
     if not path.exists() or file_digest(path) != sha256:
@@ -243,7 +275,7 @@ def store_table(study: StudyTable, path: Path) -> str:
     return sha256
 
 
-def load_table(path: Path, sha256: str) -> tuple[pa.Table, Target]:
+def load_table(path: Path, sha256: str) -> pa.Table:
     """Read what :func:`store_table` wrote.
 
     Raises
@@ -259,14 +291,12 @@ def load_table(path: Path, sha256: str) -> tuple[pa.Table, Target]:
         raise PyhpcError(
             f"the table {path} is missing or was altered", "Call pyhpc run again: it is made anew."
         )
-    table = pq.read_table(pa.BufferReader(data))
-    target = Target(
-        *(
-            np.asarray(table[name], dtype=np.float64)
-            for name in ("target", "target_lower", "target_upper")
-        )
-    )
-    return table, target
+    return pq.read_table(pa.BufferReader(data))
+
+
+def stored_target(table: pa.Table, name: str) -> Target:
+    """``"target"`` or ``"learned"`` of a table that :func:`store_table` wrote."""
+    return Target(*(np.asarray(table[name + suffix]) for suffix in _TARGET_SUFFIXES))
 
 
 def _contents(

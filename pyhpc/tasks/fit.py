@@ -23,7 +23,6 @@ from pyhpc.studies.table import load_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pyhpc.models import Target
     from pyhpc.records import Record
 
 _VALUES = pa.list_(pa.float64())
@@ -94,8 +93,8 @@ class FitTask:
             started = time.perf_counter()
             order = json.loads(record.text)
             try:
-                table, target = _table(Path(record.source), order["table"])
-                rows.append({"id": record.id} | fit_one(order, table, target))
+                table = _table(Path(record.source), order["table"])
+                rows.append({"id": record.id} | fit_one(order, table))
                 positions.append(k)
             except PyhpcError as error:
                 reasons[k] = [Reason("fit_failed", "fit", Outcome.QUARANTINED, str(error))]
@@ -113,5 +112,5 @@ def code_versions() -> dict[str, str]:
 
 
 @lru_cache(maxsize=2)
-def _table(path: Path, sha256: str) -> tuple[pa.Table, Target]:
+def _table(path: Path, sha256: str) -> pa.Table:
     return load_table(path, sha256)

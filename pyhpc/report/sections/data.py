@@ -73,6 +73,7 @@ def data_section(results: Results) -> Section:
             f"Predicted is the {job.target.label}. Folds are made once, and are the same for "
             "every experiment.",
             *_left_out(study.sources["left_out"]),
+            *_training_labels(results),
             *_test_reads(results),
         ],
         tables=[
@@ -138,6 +139,21 @@ def _left_out(counts: Mapping[str, int]) -> list[str]:
     """Say which rows of the tables are not in the study."""
     reasons = [f"{count} with {reason}" for reason, count in counts.items() if count]
     return [f"Rows of the tables that were left out: {', '.join(reasons)}."] if reasons else []
+
+
+def _training_labels(results: Results) -> list[str]:
+    """Say what other labels change."""
+    target, counts = results.prepared.job.target, results.prepared.study.sources
+    if not target.training_labels:
+        return []
+    found = counts["training_labels"]
+    return [
+        f"Models are fitted to the mean of {target.column} and {', '.join(target.training_labels)} "
+        f"where a row has several: this changes {found['changed']:,} rows, and adds "
+        f"{found['added']:,} that have no {target.column}. Those are trained on, but where folds "
+        "keep them together with what is predicted, and never scored; every score is against "
+        f"{target.column} alone."
+    ]
 
 
 def _test_reads(results: Results) -> list[str]:

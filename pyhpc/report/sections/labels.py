@@ -61,8 +61,8 @@ def label_section(results: Results) -> Section | None:
         "The noise of the label",
         text=[
             "What is wrong with a label looks like an error of the model. Where two sources "
-            "disagree, an error is of either; a model that is nearer to the label it has never "
-            "seen than to that which it was fitted to has averaged noise away."
+            "disagree, an error is of either; a model that was fitted to one source alone and is "
+            "nearer to the other has averaged noise away."
         ],
         tables=tables,
     )
