@@ -166,11 +166,25 @@ def _sync(file: NewFile, opened: FileIO) -> None:
     with storage_errors(file.temporary):
         os.fsync(opened.fileno())
         opened.seek(0)
-        if opened.readall() != bytes(file.data):
+        if not _holds(opened, file.data):
             raise PyhpcError(
                 f"{file.temporary} does not read back as it was written",
                 "Check the file system, then call again.",
             )
+
+
+_PIECE = 2**16
+"""Bytes that are read back at once: few enough for the caches, and for memory that is at hand."""
+
+
+def _holds(file: FileIO, data: bytes | memoryview) -> bool:
+    """Say whether a file holds this, from where it is read next to its end."""
+    rest = memoryview(data)
+    while piece := file.read(_PIECE):
+        if piece != bytes(rest[: len(piece)]):
+            return False
+        rest = rest[len(piece) :]
+    return not rest
 
 
 def publish(files: Sequence[NewFile]) -> None:
