@@ -60,6 +60,9 @@ BUNDLES_LEFT = 4
 STATUS_SECONDS = 0.1
 """Time between looks at how far the run is."""
 
+COUNT_SECONDS = 1.0
+"""Time between looks at how many workers there are, which takes the driver a millisecond."""
+
 TELL_SECONDS = 0.2
 """Least time between messages of a worker about batches."""
 
@@ -118,6 +121,8 @@ class DaskRun:
         self._ended = queue.SimpleQueue()
         self._submitted: set[str] = set()
         self._started: set[str] = set()
+        self._workers = 1
+        self._count_at = 0.0
         self._cancelled = False
         self._dropped = False
 
@@ -157,9 +162,12 @@ class DaskRun:
         if self._cancelled:
             self._withdraw(client)
             return
-        workers = max(len(client.nthreads()), 1)
-        for _ in range(PER_WORKER * workers - len(self._in_flight)):
-            bundle = self._next(workers)
+        now = time.monotonic()
+        if now >= self._count_at:
+            self._workers = max(len(client.nthreads()), 1)
+            self._count_at = now + COUNT_SECONDS
+        for _ in range(PER_WORKER * self._workers - len(self._in_flight)):
+            bundle = self._next(self._workers)
             if not bundle:
                 return
             name = bundle[0].attempt
