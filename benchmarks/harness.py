@@ -20,6 +20,17 @@ Run = Callable[[], Any]
 SHORTEST = 2e-3
 """Seconds: what takes less is called several times in a row, and the mean taken."""
 
+TRIES = 10
+"""How often a repetition is made again at most that was disturbed; the last one stands."""
+
+PAUSE = 0.5
+"""Seconds before the next of these tries."""
+
+
+def undisturbed() -> bool:
+    """Take every repetition as it comes."""
+    return True
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -154,6 +165,10 @@ class Comparison:
     ----------
     part, what, unit, limit
         As of :class:`Row`.
+    clock : callable
+        Gives the time in seconds.
+    is_steady : callable
+        Called after each repetition, which is made again where it says no.
     """
 
     part: str
@@ -161,6 +176,7 @@ class Comparison:
     unit: str = ""
     limit: float | None = None
     clock: Clock = time.process_time
+    is_steady: Callable[[], bool] = undisturbed
 
     def rows(
         self, system: System, effort: Effort, ours: Work, peers: Sequence[Work]
@@ -168,7 +184,7 @@ class Comparison:
         """Time our work and that of the peers in turns; a row per peer, or one without."""
         installed = [peer for peer in peers if peer.is_installed]
         runs = [(work.name, work.prepare()) for work in (ours, *installed)]
-        timed = interleave(runs, effort, self.clock)
+        timed = interleave(runs, effort, self.clock, self.is_steady)
         for work in (ours, *installed):
             timed[work.name].times = [time / work.rounds for time in timed[work.name].times]
         mine = timed[ours.name]
@@ -222,7 +238,10 @@ class Timed:
 
 
 def interleave(
-    runs: Sequence[tuple[str, Run]], effort: Effort, clock: Clock = time.process_time
+    runs: Sequence[tuple[str, Run]],
+    effort: Effort,
+    clock: Clock = time.process_time,
+    is_steady: Callable[[], bool] = undisturbed,
 ) -> dict[str, Timed]:
     """Run several works in turns.
 
@@ -246,22 +265,29 @@ def interleave(
         calls = max(1, int(SHORTEST / max(first, 1e-7)))
         wanted = int(effort.seconds / max(first * calls, 1e-7))
         plans[name] = run, calls, min(effort.repetitions, wanted)
-    for repetition in range(effort.repetitions):
-        for name, (run, calls, wanted) in plans.items():
-            if repetition >= wanted:
-                continue
-            start = clock()
-            for _ in range(calls):
-                run()
-            found[name].times.append((clock() - start) / calls)
-        if not any(repetition + 1 < wanted for _, _, wanted in plans.values()):
-            break
+    for repetition in range(max(wanted for _, _, wanted in plans.values())):
+        due = {name: (run, n) for name, (run, n, wanted) in plans.items() if repetition < wanted}
+        for attempt in range(TRIES):
+            if attempt > 0:
+                time.sleep(PAUSE)
+            times = {name: _mean(run, calls, clock) for name, (run, calls) in due.items()}
+            if is_steady():
+                break
+        for name, seconds in times.items():
+            found[name].times.append(seconds)
     for name, (run, _, _) in plans.items():
         if not found[name].times:
             start = clock()
             run()
             found[name].times.append(clock() - start)
     return found
+
+
+def _mean(run: Run, calls: int, clock: Clock) -> float:
+    start = clock()
+    for _ in range(calls):
+        run()
+    return (clock() - start) / calls
 
 
 def median(times: Sequence[float]) -> float:

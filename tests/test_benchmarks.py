@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import models, reference
+from benchmarks import harness, models, reference
 from benchmarks.data import random_points, shipped, sodium_chloride
 from benchmarks.harness import QUICK, Comparison, Ladder, Row, System, Work, interleave, ratios
 from benchmarks.limits import CACHE, FLOPS, Limit
@@ -71,6 +71,24 @@ def test_slow_work_runs_once():
     clock = FakeClock()
     found = interleave([("a", clock.work(5e-3)), ("slow", clock.work(3.0, 99.0))], QUICK, clock)
     assert found["slow"].times == [3.0]
+
+
+def test_disturbed_repetitions_are_made_again(monkeypatch):
+    monkeypatch.setattr(harness, "PAUSE", 0.0)
+    clock = FakeClock()
+    steady = iter([True, False, False, True, True])
+    runs = [("a", clock.work(*[5e-3] * 2, *[8e-3] * 2, 5e-3)), ("b", clock.work(1e-2))]
+    found = interleave(runs, QUICK, clock, lambda: next(steady))
+    assert found["a"].times == pytest.approx([5e-3] * QUICK.repetitions)
+    assert found["b"].times == pytest.approx([1e-2] * QUICK.repetitions)
+    assert next(steady, None) is None
+
+
+def test_repetitions_that_are_always_disturbed_end(monkeypatch):
+    monkeypatch.setattr(harness, "PAUSE", 0.0)
+    clock = FakeClock()
+    found = interleave([("a", clock.work(5e-3))], QUICK, clock, lambda: False)
+    assert found["a"].times == pytest.approx([5e-3] * QUICK.repetitions)
 
 
 def test_comparison_reports_ratio_and_both_errors():
