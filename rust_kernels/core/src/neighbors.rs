@@ -6,6 +6,7 @@
 mod grid;
 mod images;
 mod labels;
+mod line;
 mod list;
 mod rows;
 mod scan;

@@ -8,7 +8,8 @@ use std::f64::consts::PI;
 use std::ops::Range;
 
 use super::LANES;
-use super::scan::{self, Candidates, Hits, PIECE, Query};
+use super::line::{self, Group, Hits, Line, Query};
+use super::scan::{CAPACITY, PIECE};
 use crate::lattice::{Lattice, Vec3, dot};
 use crate::simd::Level;
 
@@ -36,7 +37,7 @@ pub struct PairBlock<'a> {
 
 impl PairBlock<'_> {
     /// Most pairs of a block.
-    pub const MOST: usize = scan::CAPACITY;
+    pub const MOST: usize = CAPACITY;
 
     /// Squared distances in square angstrom in whole groups of [`LANES`], infinite for what only
     /// fills the last.
@@ -49,7 +50,7 @@ impl PairBlock<'_> {
     /// block, and the other sites of these. A site may come again in the next block.
     #[inline(always)]
     pub fn by_site(&self) -> impl Iterator<Item = (usize, Range<usize>, &[u32])> {
-        let others = self.hits.slots().as_flattened();
+        let others = self.hits.sites();
         let mut start = 0;
         self.ends.iter().map(move |&(site, end)| {
             let places = start..end;
@@ -129,7 +130,9 @@ impl CellImages {
     pub fn visit<V: PairVisitor>(&self, pairs: Pairs, sites: Range<usize>, visitor: &mut V) {
         assert!(sites.end <= self.n_searched);
         match self.level {
-            Level::Scalar => self.search(pairs, sites, visitor, below, scan::scalar::<true>),
+            Level::Scalar => {
+                self.search(pairs, sites, visitor, line::take_scalar, line::test_scalar)
+            }
             // SAFETY: the processor has the instructions, which `new` asserted.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { self.search_avx2(pairs, sites, visitor) },
@@ -137,7 +140,7 @@ impl CellImages {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => unsafe { self.search_avx512(pairs, sites, visitor) },
             #[cfg(not(target_arch = "x86_64"))]
-            _ => self.search(pairs, sites, visitor, below, scan::scalar::<true>),
+            _ => self.search(pairs, sites, visitor, line::take_scalar, line::test_scalar),
         }
     }
 
@@ -148,8 +151,8 @@ impl CellImages {
             pairs,
             sites,
             visitor,
-            |values, limit| x86::below_avx2(values, limit),
-            |candidates, query, hits| scan::avx2::<true>(candidates, query, hits),
+            |line, group, limit| line::take_avx2(line, group, limit),
+            |line, query, hits| line::test_avx2(line, query, hits),
         );
     }
 
@@ -160,8 +163,8 @@ impl CellImages {
             pairs,
             sites,
             visitor,
-            |values, limit| x86::below_avx512(values, limit),
-            |candidates, query, hits| scan::avx512::<true>(candidates, query, hits),
+            |line, group, limit| line::take_avx512(line, group, limit),
+            |line, query, hits| line::test_avx512(line, query, hits),
         );
     }
 
@@ -173,52 +176,48 @@ impl CellImages {
         pairs: Pairs,
         sites: Range<usize>,
         visitor: &mut V,
-        below: impl Fn(&[f64; LANES], f64) -> u8,
-        scan: impl Fn(&Candidates, &Query, &mut Hits),
+        take: impl Fn(&mut Line, &Group, f64),
+        test: impl Fn(&Line, &Query, &mut Hits),
     ) {
         let signs: &[f64] = match pairs {
             Pairs::Once => &[1.0],
             Pairs::Both => &[1.0, -1.0],
         };
         let limit = SLACK * self.cutoff * self.cutoff;
-        let mut candidates = Candidates::new();
-        // How many candidates there were before these.
+        let mut line = Line::new();
+        // How many atoms there were before these.
         let mut base = 0;
         let mut found = Found {
             hits: Hits::new(),
-            ends: Vec::with_capacity(scan::CAPACITY),
+            ends: Vec::with_capacity(CAPACITY),
         };
         // The cell itself first. One by one: a closure would not be compiled for the level.
         let mut translation = [0.0; 3];
         let mut n_taken = 0;
         loop {
-            for (group, coords) in self.groups.iter().enumerate() {
-                let (mut moved, mut beyond) = ([[0.0; LANES]; 3], [0.0; LANES]);
+            for (number, coords) in self.groups.iter().enumerate() {
+                let mut group = Group {
+                    coords: [[0.0; LANES]; 3],
+                    beyond: [0.0; LANES],
+                    first: (number * LANES) as u32,
+                };
                 for k in 0..3 {
                     let (low, high, step) = (self.low[k], self.high[k], translation[k]);
-                    for lane in 0..LANES {
-                        let at = coords[k][lane] + step;
+                    for (lane, at) in coords[k].iter().enumerate() {
+                        let at = at + step;
                         let (under, over) = (low - at, at - high);
                         let outside = if under > over { under } else { over };
                         let outside = if outside > 0.0 { outside } else { 0.0 };
-                        moved[k][lane] = at;
-                        beyond[lane] += outside * outside;
+                        group.coords[k][lane] = at;
+                        group.beyond[lane] += outside * outside;
                     }
                 }
-                if candidates.room() < LANES {
-                    self.test(
-                        pairs,
-                        &sites,
-                        base,
-                        &mut candidates,
-                        &mut found,
-                        visitor,
-                        &scan,
-                    );
-                    base += candidates.len();
-                    candidates.clear();
+                if line.is_full() {
+                    self.test(pairs, &sites, base, &mut line, &mut found, visitor, &test);
+                    base += line.len();
+                    line.clear();
                 }
-                candidates.add_marked(&moved, below(&beyond, limit), (group * LANES) as u32);
+                take(&mut line, &group, limit);
             }
             let Some(next) = self.translations.get(n_taken / signs.len()) else {
                 break;
@@ -226,19 +225,11 @@ impl CellImages {
             translation = next.map(|x| signs[n_taken % signs.len()] * x);
             n_taken += 1;
         }
-        self.test(
-            pairs,
-            &sites,
-            base,
-            &mut candidates,
-            &mut found,
-            visitor,
-            &scan,
-        );
+        self.test(pairs, &sites, base, &mut line, &mut found, visitor, &test);
         found.hand_on(visitor);
     }
 
-    /// Tests the candidates, of which there were `base` before, for each site.
+    /// Tests the atoms of a line, of which there were `base` before, for each site.
     #[inline(always)]
     #[expect(clippy::too_many_arguments)]
     fn test<V: PairVisitor>(
@@ -246,12 +237,12 @@ impl CellImages {
         pairs: Pairs,
         sites: &Range<usize>,
         base: usize,
-        candidates: &mut Candidates,
+        line: &mut Line,
         found: &mut Found,
         visitor: &mut V,
-        scan: &impl Fn(&Candidates, &Query, &mut Hits),
+        test: &impl Fn(&Line, &Query, &mut Hits),
     ) {
-        candidates.pad();
+        line.pad();
         for site in sites.clone() {
             let [x, y, z] = &self.groups[site / LANES];
             let lane = site % LANES;
@@ -260,24 +251,23 @@ impl CellImages {
                 Pairs::Once => ((site + 1).saturating_sub(base), usize::MAX),
                 Pairs::Both => (0, site.wrapping_sub(base)),
             };
-            let hidden = candidates.hide(own);
-            while start < candidates.len() {
+            let hidden = line.hide(own);
+            while start < line.len() {
                 let query = Query {
-                    start,
-                    end: candidates.len().min(start + PIECE),
+                    atoms: start..line.len().min(start + PIECE),
                     origin: [x[lane], y[lane], z[lane]],
                     cutoff_squared: self.cutoff * self.cutoff,
                 };
-                scan(candidates, &query, &mut found.hits);
-                start = query.end;
+                test(line, &query, &mut found.hits);
+                start = query.atoms.end;
                 if found.hits.is_full() {
                     found.ends.push((site, found.hits.len()));
                     found.hand_on(visitor);
                 }
             }
-            candidates.show(own, hidden);
+            line.show(own, hidden);
             found.ends.push((site, found.hits.len()));
-            if found.ends.len() == scan::CAPACITY {
+            if found.ends.len() == CAPACITY {
                 found.hand_on(visitor);
             }
         }
@@ -315,50 +305,6 @@ fn corners(coords: &[Vec3]) -> [Vec3; 2] {
         }
     }
     corners
-}
-
-/// One bit for each number, set where it is less than the limit.
-#[inline(always)]
-fn below(values: &[f64; LANES], limit: f64) -> u8 {
-    let bit = |(lane, value): (usize, &f64)| u8::from(*value < limit) << lane;
-    values
-        .iter()
-        .enumerate()
-        .map(bit)
-        .fold(0, |all, bit| all | bit)
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::*;
-
-    use super::LANES;
-
-    /// The same with AVX2.
-    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
-    #[inline]
-    pub fn below_avx2(values: &[f64; LANES], limit: f64) -> u8 {
-        let limit = _mm256_set1_pd(limit);
-        // SAFETY: there are 8 numbers.
-        let [low, high] = unsafe {
-            [
-                _mm256_loadu_pd(values.as_ptr()),
-                _mm256_loadu_pd(values.as_ptr().add(4)),
-            ]
-        };
-        let [low, high] = [low, high]
-            .map(|values| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(values, limit)) as u8);
-        low | high << 4
-    }
-
-    /// The same with AVX-512.
-    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
-    #[inline]
-    pub fn below_avx512(values: &[f64; LANES], limit: f64) -> u8 {
-        // SAFETY: there are 8 numbers.
-        let values = unsafe { _mm512_loadu_pd(values.as_ptr()) };
-        _mm512_cmp_pd_mask::<_CMP_LT_OQ>(values, _mm512_set1_pd(limit))
-    }
 }
 
 /// Lattice translations of which no two are opposite, without 0, that leave less than the cutoff

@@ -89,24 +89,6 @@ impl Candidates {
         self.len += slots.len();
     }
 
-    /// Adds those of a group of atoms that are marked; the slot of the first is given. There must be
-    /// room for a group.
-    #[inline(always)]
-    pub fn add_marked(&mut self, [x, y, z]: &[[f64; LANES]; 3], marks: u8, slot: u32) {
-        assert!(self.room() >= LANES);
-        let mut marks = u32::from(marks);
-        while marks != 0 {
-            let lane = marks.trailing_zeros();
-            marks &= marks - 1;
-            for (to, from) in self.coords.iter_mut().zip([x, y, z]) {
-                to[self.len].write(from[lane as usize]);
-            }
-            self.slots[self.len].write(slot + lane);
-            self.images[self.len].write(0);
-            self.len += 1;
-        }
-    }
-
     /// Fills the last group of [`LANES`] up with candidates that are infinitely far.
     #[inline(always)]
     pub fn pad(&mut self) {
@@ -266,7 +248,7 @@ pub fn scalar<const KEEP: bool>(candidates: &Candidates, query: &Query, hits: &m
 }
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::{avx2, avx512};
+pub use x86::{TO_FRONT, avx2, avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -334,7 +316,7 @@ mod x86 {
     }
 
     /// For each mask of four lanes, the order of pairs of 32 bits that brings them to the front.
-    const TO_FRONT: [[u32; 8]; 16] = {
+    pub const TO_FRONT: [[u32; 8]; 16] = {
         let mut table = [[0; 8]; 16];
         let mut mask = 0;
         while mask < 16 {
