@@ -1,6 +1,5 @@
 //! The struct of arrays that all kernels take, and the view of one crystal in it.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -223,17 +222,22 @@ impl Crystal<'_> {
     /// Where sites of one orbit hold different species or charges, the symmetry of the input is
     /// not that of the crystal as it is now, and each site stands for itself.
     pub fn representatives(&self) -> Vec<usize> {
-        let mut first: HashMap<i32, usize> = HashMap::new();
-        let mut representatives = Vec::with_capacity(self.n_sites());
-        for (site, &index) in self.asymmetric_index.iter().enumerate() {
-            let known = match index {
-                0.. => *first.entry(index).or_insert(site),
-                _ => site,
-            };
-            if !self.same_species(known, site) {
-                return (0..self.n_sites()).collect();
+        let n = self.n_sites();
+        let mut representatives: Vec<usize> = (0..n).collect();
+        // Sites of an orbit next to each other, the first one first. Mostly they are to begin with.
+        let mut known: Vec<usize> = (0..n)
+            .filter(|&site| self.asymmetric_index[site] >= 0)
+            .collect();
+        known.sort_unstable_by_key(|&site| (self.asymmetric_index[site], site));
+        for orbit in known
+            .chunk_by(|&one, &other| self.asymmetric_index[one] == self.asymmetric_index[other])
+        {
+            for &site in &orbit[1..] {
+                if !self.same_species(orbit[0], site) {
+                    return (0..n).collect();
+                }
+                representatives[site] = orbit[0];
             }
-            representatives.push(known);
         }
         representatives
     }
