@@ -160,6 +160,8 @@ impl Waves {
         let squared = dot(&row.middle, &row.middle);
         let linear = 2.0 * dot(&row.middle, &self.step);
         let quadratic = dot(&self.step, &self.step);
+        // As far as rounding goes, the row is the same both ways where this is 0.
+        let is_even = linear.abs() <= f64::EPSILON * quadratic;
         let mut weights = [[[0.0; LANES]; 2]; 2];
         for ([transforms, inverses], sign) in weights.iter_mut().zip([1.0, -1.0]) {
             // One loop, which is vectorised: several would be unrolled before.
@@ -169,6 +171,12 @@ impl Waves {
                 transforms[x] = transform;
                 inverses[x] = self.prefactor * inverse;
             }
+            if is_even {
+                break;
+            }
+        }
+        if is_even {
+            weights[1] = weights[0];
         }
         // Of the row through the origin, half is left out; l = 0 is one wave, not two.
         if row.indices == [0; 3] {
