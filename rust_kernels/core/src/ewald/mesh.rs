@@ -20,7 +20,7 @@ use rustfft::{Fft, FftPlanner, FftPlannerScalar};
 use super::parameters::Parameters;
 use super::real::Potential;
 use super::reciprocal::Charges;
-use super::window::{BEYOND, Weights, Window};
+use super::window::{BEYOND, FULL, Weights, Window};
 use super::{LANES, Lanes};
 use crate::lattice::{Lattice, Mat3, dot};
 use crate::simd::{self, Level, Work};
@@ -363,7 +363,7 @@ struct Mesh {
     /// Reciprocal vectors, with 2 pi.
     vectors: Mat3,
     k_cut: f64,
-    weights: Weights,
+    weights: Weights<FULL>,
     /// 4 pi / V.
     prefactor: f64,
 }
@@ -380,7 +380,7 @@ impl Mesh {
             axes: size.map(Axis::new),
             vectors: basis.reciprocal().map(|row| row.map(|x| 2.0 * PI * x)),
             k_cut,
-            weights: Weights::new(window, r_cut, k_cut),
+            weights: Weights::new(&window.waves, window.beta, r_cut, k_cut),
             prefactor: 4.0 * PI / basis.volume(),
         }
     }

@@ -13,7 +13,7 @@
 //! gives `g(k_cut) ((k_cut + d)^3 - (k_cut - d)^3) + int 3 (k + d)^2 g(k) dk` for the number,
 //! of which the integral is at most `3 (1 + d / k_cut)^2 ln((k_cut + b) / (k_cut - b)) / (2 b)`.
 
-use std::f64::consts::PI;
+use std::f64::consts::{PI, SQRT_2};
 
 use super::window::{BETAS, BEYOND, Window};
 use super::{COULOMB_CONSTANT, Method, mesh};
@@ -40,11 +40,13 @@ const MESH_SITE: f64 = 2500.0;
 /// Sums that take less, in nanoseconds, are not worth the choice of a mesh.
 const WORTH_A_MESH: f64 = 5e6;
 
-/// Share of the error that is set aside for the short expression of the screened interaction.
+/// Share of the error that is set aside for the short expressions of the screened interaction and of
+/// the weights of waves.
 const SHORT_SHARE: f64 = 0.05;
 
-/// The short expression is used if it brings no more than its share where the inverse distances of
-/// pairs add up to this times what they do on average, times the mean absolute charge.
+/// The short expressions are used if they bring no more than their share where the inverse distances
+/// of pairs, and inverse squared wave vectors, add up to this times what they do on average, times
+/// the mean absolute charge.
 const CROWDED: f64 = 4.0;
 
 /// Cutoffs in angstrom that are tried with a mesh, from the first up to the last by this ratio.
@@ -117,7 +119,7 @@ pub(super) struct Parameters {
     pub r_cut: f64,
     /// Reciprocal cutoff in 1/angstrom (with the factor 2 pi).
     pub k_cut: f64,
-    /// Whether the screened interaction is computed by its short expression.
+    /// Whether screened interactions and weights of waves are computed by their short expressions.
     pub short: bool,
     /// Bound in eV on what the reciprocal cutoff leaves out of any site energy.
     pub truncation: f64,
@@ -159,9 +161,16 @@ impl Parameters {
         let allowed = accuracy * charges.energy_scale(basis);
         let target = (1.0 - SHORT_SHARE) * allowed;
         let finish = |chosen: Self| {
-            let pairs = CROWDED * 2.0 * PI * chosen.r_cut.powi(2) / basis.volume();
-            let error = chosen.window.smooth_short.error * pairs * charges.coupling();
-            let short = error <= SHORT_SHARE * allowed;
+            let pairs = 2.0 * PI * chosen.r_cut.powi(2) / basis.volume();
+            // Of a sum of |q| that is split among the real and the imaginary part.
+            let waves = 2.0 / PI * chosen.k_cut * SQRT_2;
+            let Window {
+                smooth_short,
+                waves_short,
+                ..
+            } = chosen.window;
+            let error = CROWDED * (smooth_short.error * pairs + waves_short.error * waves);
+            let short = error * charges.coupling() <= SHORT_SHARE * allowed;
             let alpha = alpha.unwrap_or(chosen.alpha);
             let chosen = Self {
                 alpha,

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::parameters::Parameters;
 use super::real::Potential;
-use super::window::Weights;
+use super::window::{FULL, SHORT, Weights};
 use super::{LANES, Lanes};
 use crate::lattice::{Lattice, Mat3, Vec3, dot, norm};
 use crate::simd::{self, Level, Work};
@@ -64,12 +64,17 @@ pub(super) fn potentials(
     } else {
         vec![sum_group(&waves.rows)]
     };
+    let fit_error = if parameters.short {
+        parameters.window.waves_short.error
+    } else {
+        parameters.window.waves.error
+    };
     let mut potentials = vec![Potential::default(); sources.n_targets];
     for group in &partial {
         for (potential, value) in potentials.iter_mut().zip(&group.potentials) {
             potential.value += value;
             potential.magnitude += group.magnitude;
-            potential.fit_error += parameters.window.waves.error * group.inverse;
+            potential.fit_error += fit_error * group.inverse;
         }
     }
     potentials
@@ -93,6 +98,13 @@ impl Row {
     }
 }
 
+/// One of the expressions for the weights of waves.
+#[derive(Debug)]
+enum Weighing {
+    Full(Weights<FULL>),
+    Short(Weights<SHORT>),
+}
+
 /// The k-vectors of half a sphere, in rows along the reciprocal vector of the longest edge, where
 /// they lie closest.
 #[derive(Debug)]
@@ -103,14 +115,19 @@ struct Waves {
     step: Vec3,
     /// Those that take the most vectors first.
     rows: Vec<Row>,
-    weights: Weights,
+    weights: Weighing,
     /// Twice (for the other half of the sphere) 4 pi / V.
     prefactor: f64,
 }
 
 impl Waves {
     fn new(lattice: &Lattice, parameters: &Parameters) -> Self {
-        let k_cut = parameters.k_cut;
+        let Parameters {
+            window,
+            r_cut,
+            k_cut,
+            ..
+        } = *parameters;
         let lengths = lattice.rows().map(|row| norm(&row));
         let mut axes = [0, 1, 2];
         axes.sort_by(|x, y| lengths[*x].total_cmp(&lengths[*y]));
@@ -148,7 +165,11 @@ impl Waves {
             axes,
             step,
             rows,
-            weights: Weights::new(parameters.window, parameters.r_cut, k_cut),
+            weights: if parameters.short {
+                Weighing::Short(Weights::new(&window.waves_short, window.beta, r_cut, k_cut))
+            } else {
+                Weighing::Full(Weights::new(&window.waves, window.beta, r_cut, k_cut))
+            },
             prefactor: 8.0 * PI / lattice.volume(),
         }
     }
@@ -157,6 +178,20 @@ impl Waves {
     /// successive `l`; 0 outside of the half sphere.
     #[inline(always)]
     fn weights(&self, row: &Row, first: usize) -> [[Lanes; 2]; 2] {
+        match &self.weights {
+            Weighing::Full(weights) => self.weights_by(weights, row, first),
+            Weighing::Short(weights) => self.weights_by(weights, row, first),
+        }
+    }
+
+    /// The same with one of the expressions.
+    #[inline(always)]
+    fn weights_by<const N: usize>(
+        &self,
+        of_wave: &Weights<N>,
+        row: &Row,
+        first: usize,
+    ) -> [[Lanes; 2]; 2] {
         let squared = dot(&row.middle, &row.middle);
         let linear = 2.0 * dot(&row.middle, &self.step);
         let quadratic = dot(&self.step, &self.step);
@@ -167,7 +202,7 @@ impl Waves {
             // One loop, which is vectorised: several would be unrolled before.
             for x in 0..LANES {
                 let l = sign * (first + x) as f64;
-                let [transform, inverse] = self.weights.at(squared + l * (linear + l * quadratic));
+                let [transform, inverse] = of_wave.at(squared + l * (linear + l * quadratic));
                 transforms[x] = transform;
                 inverses[x] = self.prefactor * inverse;
             }

@@ -31,7 +31,7 @@ pub(super) const BEYOND: f64 = 0.8;
 
 /// Coefficients of the polynomials, enough for errors near rounding,
 pub(super) const FULL: usize = 32;
-/// and those of the one that is used for pairs where its error is small enough.
+/// and those of the ones that are used where their errors are small enough.
 pub(super) const SHORT: usize = 22;
 
 /// Nodes of the interpolation, more than enough for all functions here.
@@ -59,6 +59,8 @@ pub(super) struct Window {
     pub smooth_short: Fit<SHORT>,
     /// `F(kappa)` for `kappa` up to `beta + BEYOND`, by powers of `2 (kappa / (beta + BEYOND))^2 - 1`.
     pub waves: Fit<FULL>,
+    /// The same with fewer terms.
+    pub waves_short: Fit<SHORT>,
     /// See [`mesh::step`].
     pub mesh_errors: OnceLock<mesh::StepErrors>,
 }
@@ -98,7 +100,9 @@ impl Window {
         let (short, short_error) = monomials::<SHORT>(&interpolate(full));
         let most = (beta + BEYOND).powi(2);
         let transform = |z: f64| spherical(beta * beta - 0.5 * (1.0 + z) * most) / at_beta;
-        let (waves, waves_error) = monomials::<FULL>(&interpolate(transform));
+        let transforms = interpolate(transform);
+        let (waves, waves_error) = monomials::<FULL>(&transforms);
+        let (waves_short, waves_short_error) = monomials::<SHORT>(&transforms);
         Self {
             beta,
             at_zero: polynomial(&smooth, -1.0),
@@ -115,6 +119,10 @@ impl Window {
             waves: Fit {
                 coefficients: waves,
                 error: waves_error,
+            },
+            waves_short: Fit {
+                coefficients: waves_short,
+                error: waves_short_error,
             },
             mesh_errors: OnceLock::new(),
         }
@@ -249,19 +257,19 @@ impl<const N: usize> Screened<N> {
 }
 
 /// What each wave weighs: `F(k r_c) / k^2`.
-#[derive(Debug, Clone)]
-pub(super) struct Weights {
-    coefficients: [f64; FULL],
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Weights<const N: usize> {
+    coefficients: [f64; N],
     scale: f64,
     squared_cutoff: f64,
 }
 
-impl Weights {
-    /// For a window that ends at `r_cut` and waves up to `k_cut`.
-    pub fn new(window: &Window, r_cut: f64, k_cut: f64) -> Self {
-        let most = (window.beta + BEYOND) / r_cut;
+impl<const N: usize> Weights<N> {
+    /// For one of the fits of a window that ends at `r_cut`, and waves up to `k_cut`.
+    pub fn new(fit: &Fit<N>, beta: f64, r_cut: f64, k_cut: f64) -> Self {
+        let most = (beta + BEYOND) / r_cut;
         Self {
-            coefficients: window.waves.coefficients,
+            coefficients: fit.coefficients,
             scale: 2.0 / (most * most),
             squared_cutoff: k_cut * k_cut,
         }
@@ -345,6 +353,10 @@ mod tests {
                 let expected = integral(beta, 1.0, |x| (kappa * x).cos()) / whole;
                 let found = polynomial(&window.waves.coefficients, 2.0 * share * share - 1.0);
                 assert!((found - expected).abs() < 1e-12, "F({kappa}) is off");
+                let z = 2.0 * share * share - 1.0;
+                let short = polynomial(&window.waves_short.coefficients, z);
+                let most = window.waves_short.error + 1e-12;
+                assert!((short - expected).abs() < most, "F({kappa}) is off");
             }
             let mean_square = integral(beta, 1.0, |x| x * x) / whole;
             assert!((window.mean_square - mean_square).abs() < 1e-12);
@@ -358,6 +370,8 @@ mod tests {
         // At 1e-8, crystals have a beta of about 27, large ones of 33.
         assert!(Window::from(27.0).smooth_short.error < 1e-12);
         assert!(Window::from(33.0).smooth_short.error < 2e-11);
+        assert!(Window::from(27.0).waves_short.error < 3e-14);
+        assert!(Window::from(33.0).waves_short.error < 1e-12);
         for beta in [BETAS[0], 27.0, 45.0] {
             let window = Window::from(beta);
             assert!(
