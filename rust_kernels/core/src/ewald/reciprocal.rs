@@ -6,6 +6,7 @@
 //! of the half sphere cost two multiply-adds, for the structure factor and for the potential alike.
 //! The lanes of a vector are eight successive `l`: nothing is summed across lanes before the end.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::f64::consts::PI;
 
@@ -46,23 +47,34 @@ pub(super) fn potentials(
     parallel: bool,
 ) -> Vec<Potential> {
     let waves = Waves::new(lattice, parameters);
+    let Memory { sites, mut panel } = if parallel {
+        Memory::default()
+    } else {
+        MEMORY.take()
+    };
     let make_sites = MakeSites {
         sources,
         waves: &waves,
+        sites,
     };
     let sites = simd::dispatch(simd::level(), make_sites);
-    let sum_group = |rows: &[Row]| {
-        let (sites, waves) = (&sites, &waves);
-        match simd::level() {
-            Level::Avx512 => simd::dispatch(Level::Avx512, SumRows::<4> { sites, waves, rows }),
-            level => simd::dispatch(level, SumRows::<1> { sites, waves, rows }),
-        }
+    let sum_group = |rows: &[Row], panel: &mut Panel| match simd::level() {
+        Level::Avx512 => simd::dispatch(
+            Level::Avx512,
+            SumRows::<4>::new(&sites, &waves, rows, panel),
+        ),
+        level => simd::dispatch(level, SumRows::<1>::new(&sites, &waves, rows, panel)),
     };
     let partial: Vec<PartialSum> = if parallel {
         let per_group = waves.rows.len().div_ceil(MAX_GROUPS);
-        waves.rows.par_chunks(per_group).map(sum_group).collect()
+        let groups = waves.rows.par_chunks(per_group);
+        groups
+            .map(|rows| sum_group(rows, &mut Panel::default()))
+            .collect()
     } else {
-        vec![sum_group(&waves.rows)]
+        let sum = sum_group(&waves.rows, &mut panel);
+        MEMORY.set(Memory { sites, panel });
+        vec![sum]
     };
     let fit_error = if parameters.short {
         parameters.window.waves_short.error
@@ -78,6 +90,40 @@ pub(super) fn potentials(
         }
     }
     potentials
+}
+
+thread_local! {
+    /// Of the last small crystal of this thread: to get memory for each takes longer than to fill it.
+    static MEMORY: Cell<Memory> = const { Cell::new(Memory::NONE) };
+}
+
+/// What the sums of a crystal are made in. It may be larger than the crystal needs, and hold what was
+/// left by another: all is written before it is read.
+#[derive(Debug)]
+struct Memory {
+    sites: Sites,
+    panel: Panel,
+}
+
+impl Memory {
+    const NONE: Self = Self {
+        sites: Sites::NONE,
+        panel: Panel::NONE,
+    };
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+/// Makes room for so many values.
+fn make_room<T: Clone>(values: &mut Vec<T>, n: usize, value: T) -> &mut [T] {
+    if values.len() < n {
+        values.resize(n, value);
+    }
+    &mut values[..n]
 }
 
 /// One row of k-vectors of the half sphere.
@@ -275,7 +321,8 @@ impl ComplexLanes {
     }
 }
 
-/// Phases `exp(2 pi i n x)` of all sites for one lattice direction, `n` from 0 up.
+/// Phases `exp(2 pi i n x)` of all sites for one lattice direction, `n` from 0 up; those of the
+/// padding are 1.
 #[derive(Debug)]
 struct PhaseTable {
     n_groups: usize,
@@ -283,14 +330,35 @@ struct PhaseTable {
 }
 
 impl PhaseTable {
+    const NONE: Self = Self {
+        n_groups: 0,
+        phases: Vec::new(),
+    };
+
+    /// Those of some fractional coordinates, with `n` up to `largest` and 1 at least.
     #[inline(always)]
-    fn new(first: &[ComplexLanes], largest: usize) -> Self {
-        let n_groups = first.len();
-        let mut phases = vec![ComplexLanes::ONE; (largest + 1) * n_groups];
-        for k in n_groups..phases.len() {
-            phases[k] = phases[k - n_groups].times(&first[k % n_groups], 1.0);
+    fn fill(&mut self, frac_coords: &[Vec3], axis: usize, largest: usize) {
+        let n_groups = frac_coords.len().div_ceil(LANES);
+        let n_multiples = largest.max(1) + 1;
+        self.n_groups = n_groups;
+        let phases = make_room(&mut self.phases, n_multiples * n_groups, ComplexLanes::ONE);
+        phases[..n_groups].fill(ComplexLanes::ONE);
+        for (group, frac_coords) in frac_coords.chunks(LANES).enumerate() {
+            let mut fractions = [0.0; LANES];
+            for (fraction, coords) in fractions.iter_mut().zip(frac_coords) {
+                *fraction = coords[axis];
+            }
+            let first = &mut phases[n_groups + group];
+            for (x, fraction) in fractions.iter().enumerate() {
+                [first.re[x], first.im[x]] = simd::cos_sin_of_turns(*fraction);
+            }
         }
-        Self { n_groups, phases }
+        for n in 2..n_multiples {
+            for group in 0..n_groups {
+                let before = phases[(n - 1) * n_groups + group];
+                phases[n * n_groups + group] = before.times(&phases[n_groups + group], 1.0);
+            }
+        }
     }
 
     /// Phases for the multiple `n`, as a table entry and the sign for its imaginary part.
@@ -302,31 +370,15 @@ impl PhaseTable {
     }
 }
 
-/// Phases `exp(2 pi i x)` of all sites; those of the padding are 1.
-#[inline(always)]
-fn first_phases(frac_coords: &[Vec3], axis: usize) -> Vec<ComplexLanes> {
-    let mut first = vec![ComplexLanes::ONE; frac_coords.len().div_ceil(LANES)];
-    for (frac_coords, phases) in frac_coords.chunks(LANES).zip(&mut first) {
-        let mut fractions = [0.0; LANES];
-        for (fraction, coords) in fractions.iter_mut().zip(frac_coords) {
-            *fraction = coords[axis];
-        }
-        for (x, fraction) in fractions.iter().enumerate() {
-            [phases.re[x], phases.im[x]] = simd::cos_sin_of_turns(*fraction);
-        }
-    }
-    first
-}
-
 /// Cosines and sines of `2 pi l x`, `l` across the lanes.
 type Along = [Lanes; 2];
 
 /// The phases of each site along a row, from those of one step, block by block.
 #[inline(always)]
-fn phases_along(first: &[ComplexLanes], n_blocks: usize) -> Vec<Along> {
+fn phases_along(first: &[ComplexLanes], n_blocks: usize, along: &mut Vec<Along>) {
     let n_sites = first.len() * LANES;
     let times = |[a, b]: [f64; 2], [c, d]: [f64; 2]| [a * c - b * d, a * d + b * c];
-    let mut along = vec![[[0.0; LANES]; 2]; n_blocks * n_sites];
+    let along = make_room(along, n_blocks * n_sites, [[0.0; LANES]; 2]);
     for site in 0..n_sites {
         let group = &first[site / LANES];
         let (re, im) = (group.re[site % LANES], group.im[site % LANES]);
@@ -347,7 +399,6 @@ fn phases_along(first: &[ComplexLanes], n_blocks: usize) -> Vec<Along> {
             }
         }
     }
-    along
 }
 
 /// Potentials at the targets from some rows.
@@ -359,6 +410,7 @@ struct PartialSum {
 }
 
 /// Charges and phases of all sites.
+#[derive(Debug)]
 struct Sites {
     charges: Vec<Lanes>,
     n_sites: usize,
@@ -368,10 +420,36 @@ struct Sites {
     along: Vec<Along>,
 }
 
-/// Makes the tables of phases for some waves.
+/// Phases, amplitudes and weighted structure factors of the rows of a panel.
+#[derive(Debug)]
+struct Panel {
+    /// Those of a group of sites next to each other, row by row.
+    phases: Vec<ComplexLanes>,
+    amplitudes: Vec<ComplexLanes>,
+    with_cos: Vec<[Lanes; 2]>,
+    with_sin: Vec<[Lanes; 2]>,
+}
+
+impl Panel {
+    const NONE: Self = Self {
+        phases: Vec::new(),
+        amplitudes: Vec::new(),
+        with_cos: Vec::new(),
+        with_sin: Vec::new(),
+    };
+}
+
+impl Default for Panel {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+/// Makes the tables of phases for some waves, in the memory of others.
 struct MakeSites<'a> {
     sources: &'a Charges,
     waves: &'a Waves,
+    sites: Sites,
 }
 
 impl Work for MakeSites<'_> {
@@ -379,30 +457,38 @@ impl Work for MakeSites<'_> {
 
     #[inline(always)]
     fn run(self) -> Sites {
-        let Self { sources, waves } = self;
+        let Self {
+            sources,
+            waves,
+            mut sites,
+        } = self;
         let n_sites = sources.charges.len();
+        sites.n_sites = n_sites;
+        sites.n_targets = sources.n_targets;
         // The padding has no charge, and adds nothing.
-        let mut charges = vec![[0.0; LANES]; n_sites.div_ceil(LANES)];
-        charges.as_flattened_mut()[..n_sites].copy_from_slice(&sources.charges);
+        sites.charges.clear();
+        sites.charges.resize(n_sites.div_ceil(LANES), [0.0; LANES]);
+        sites.charges.as_flattened_mut()[..n_sites].copy_from_slice(&sources.charges);
+        let largest = waves.largest_indices();
         // One by one: a closure would not be compiled for the level.
-        let [h, k, l] = waves.axes;
-        let [h_max, k_max, l_max] = waves.largest_indices();
-        let along = first_phases(&sources.frac_coords, l);
-        Sites {
-            charges,
-            n_sites,
-            n_targets: sources.n_targets,
-            tables: [
-                PhaseTable::new(&first_phases(&sources.frac_coords, h), h_max),
-                PhaseTable::new(&first_phases(&sources.frac_coords, k), k_max),
-                PhaseTable::new(&along, l_max),
-            ],
-            along: phases_along(&along, waves.n_blocks()),
+        for (k, table) in sites.tables.iter_mut().enumerate() {
+            table.fill(&sources.frac_coords, waves.axes[k], largest[k]);
         }
+        let (first, _) = sites.tables[2].get(1);
+        phases_along(first, waves.n_blocks(), &mut sites.along);
+        sites
     }
 }
 
 impl Sites {
+    const NONE: Self = Self {
+        charges: Vec::new(),
+        n_sites: 0,
+        n_targets: 0,
+        tables: [PhaseTable::NONE; 3],
+        along: Vec::new(),
+    };
+
     /// Phases of all sites in the middle of a row, into `phases`.
     #[inline(always)]
     fn phases_into<'a>(&self, row: &Row, phases: impl Iterator<Item = &'a mut ComplexLanes>) {
@@ -435,6 +521,18 @@ struct SumRows<'a, const AT_ONCE: usize> {
     sites: &'a Sites,
     waves: &'a Waves,
     rows: &'a [Row],
+    panel: &'a mut Panel,
+}
+
+impl<'a, const AT_ONCE: usize> SumRows<'a, AT_ONCE> {
+    fn new(sites: &'a Sites, waves: &'a Waves, rows: &'a [Row], panel: &'a mut Panel) -> Self {
+        Self {
+            sites,
+            waves,
+            rows,
+            panel,
+        }
+    }
 }
 
 impl<const AT_ONCE: usize> Work for SumRows<'_, AT_ONCE> {
@@ -442,14 +540,19 @@ impl<const AT_ONCE: usize> Work for SumRows<'_, AT_ONCE> {
 
     #[inline(always)]
     fn run(self) -> PartialSum {
-        let Self { sites, waves, rows } = self;
+        let Self {
+            sites,
+            waves,
+            rows,
+            panel,
+        } = self;
         let n_groups = sites.charges.len();
         let n_blocks = rows.first().map_or(0, Row::n_blocks);
-        // Those of a group of sites next to each other, row by row.
-        let mut phases = vec![ComplexLanes::ONE; PANEL * n_groups];
-        let mut amplitudes = vec![ComplexLanes::ONE; AT_ONCE * n_groups];
-        let mut with_cos = vec![[[0.0; LANES]; 2]; PANEL * n_blocks];
-        let mut with_sin = with_cos.clone();
+        let phases = make_room(&mut panel.phases, PANEL * n_groups, ComplexLanes::ONE);
+        let amplitudes = make_room(&mut panel.amplitudes, AT_ONCE * n_groups, ComplexLanes::ONE);
+        let no_factors = [[0.0; LANES]; 2];
+        let with_cos = make_room(&mut panel.with_cos, PANEL * n_blocks, no_factors);
+        let with_sin = make_room(&mut panel.with_sin, PANEL * n_blocks, no_factors);
         let n_padded = sites.n_targets.next_multiple_of(AT_ONCE);
         let mut potentials = vec![[0.0; LANES]; n_padded];
         let mut magnitudes = [[0.0; LANES]; 2];
@@ -468,7 +571,7 @@ impl<const AT_ONCE: usize> Work for SumRows<'_, AT_ONCE> {
                 }
                 for block in 0..rows[0].n_blocks() {
                     let along = sites.along(block);
-                    let sums = structure_sums::<AT_ONCE>(&amplitudes, along, sites.n_sites);
+                    let sums = structure_sums::<AT_ONCE>(amplitudes, along, sites.n_sites);
                     let slot = block * PANEL + first;
                     for (k, row) in rows.iter().enumerate() {
                         let weights = waves.weights(row, block * LANES);
@@ -483,7 +586,7 @@ impl<const AT_ONCE: usize> Work for SumRows<'_, AT_ONCE> {
                 let of_rows = block * PANEL..block * PANEL + n_rows;
                 let factors = [&with_cos[of_rows.clone()], &with_sin[of_rows]];
                 let along = sites.along(block);
-                add_potentials::<AT_ONCE>(&phases, factors, along, &mut potentials);
+                add_potentials::<AT_ONCE>(phases, factors, along, &mut potentials);
             }
         }
         PartialSum {
