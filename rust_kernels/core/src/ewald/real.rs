@@ -146,7 +146,11 @@ fn image_by_image<const N: usize, const ONCE: bool>(
         PairSum::<N, ONCE>::over(images, &charges, screened, sites)
     };
     let n_parts = n_searched.div_ceil(SITES_AT_ONCE);
-    let parts: Vec<_> = (0..n_parts).into_par_iter().map(part).collect();
+    let parts: Vec<_> = if n_parts == 1 {
+        vec![part(0)]
+    } else {
+        (0..n_parts).into_par_iter().map(part).collect()
+    };
     let mut potentials = vec![[0.0; 2]; sources.n_targets];
     let mut nearest = f64::INFINITY;
     for part in &parts {
