@@ -1,7 +1,10 @@
 //! A convex polyhedron around the origin that is cut down plane by plane.
 
-use crate::lattice::{Vec3, dot};
+use crate::lattice::{Vec3, cross, dot};
 use crate::simd::{self, Level};
+
+/// Vertices are kept and tested in groups of so many.
+const LANES: usize = 8;
 
 /// A vertex beyond a plane by less than this part of the plane's distance is left where it is.
 /// Far above the rounding of a vertex, so that the many planes through one vertex of a symmetric
@@ -46,30 +49,56 @@ struct Crossing {
     position: Vec3,
 }
 
+/// Where some vertices are. What only fills a group lies at the origin, which no plane cuts off.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+struct Group {
+    x: [f64; LANES],
+    y: [f64; LANES],
+    z: [f64; LANES],
+    /// Distance of each vertex to the plane of the current cut, negative beyond it,
+    depths: [f64; LANES],
+    /// and one bit for each that is cut off.
+    gone: u8,
+}
+
+/// What meets in a vertex, by slot; the last of each is not used.
+#[derive(Debug, Clone, Copy, Default)]
+struct Corner {
+    /// The same edge from its other end.
+    twins: [u32; 4],
+    /// Face to the left of the edge.
+    faces: [u32; 4],
+}
+
+/// Directions of some vertices from the origin, and their distances.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+struct Rays {
+    x: [f64; LANES],
+    y: [f64; LANES],
+    z: [f64; LANES],
+    radii: [f64; LANES],
+}
+
 /// A convex polyhedron in which three edges meet at every vertex.
 ///
 /// Where more planes meet in a point, several vertices lie there, joined by edges of length zero:
-/// so no case needs special treatment and every array stays flat. Half-edge `3 v + s` leaves
-/// vertex `v` by its slot `s`; the slots of a vertex run counterclockwise seen from outside. All
-/// buffers are kept from cell to cell.
+/// so no case needs special treatment and every array stays flat. Half-edge `4 v + s` leaves
+/// vertex `v` by its slot `s`, 0 to 2; the slots of a vertex run counterclockwise seen from outside.
+/// All buffers are kept from cell to cell.
 #[derive(Debug)]
 pub struct Cell {
     level: Level,
-    x: Vec<f64>,
-    y: Vec<f64>,
-    z: Vec<f64>,
-    /// The same edge from its other end, per half-edge.
-    twins: Vec<u32>,
-    /// Face to the left, per half-edge.
-    faces: Vec<u32>,
+    /// Positions of the vertices, and no more groups than they need.
+    groups: Vec<Group>,
+    /// By vertex.
+    corners: Vec<Corner>,
     n_faces: usize,
     radius_squared: f64,
-    /// Height of each vertex above the plane of the current cut.
-    heights: Vec<f64>,
     removed: Vec<u32>,
     outline: Vec<Crossing>,
-    directions: Vec<Vec3>,
-    radii: Vec<f64>,
+    rays: Vec<Rays>,
     face_starts: Vec<u32>,
 }
 
@@ -77,18 +106,13 @@ impl Default for Cell {
     fn default() -> Self {
         Self {
             level: simd::level(),
-            x: Vec::new(),
-            y: Vec::new(),
-            z: Vec::new(),
-            twins: Vec::new(),
-            faces: Vec::new(),
+            groups: Vec::new(),
+            corners: Vec::new(),
             n_faces: 0,
             radius_squared: 0.0,
-            heights: Vec::new(),
             removed: Vec::new(),
             outline: Vec::new(),
-            directions: Vec::new(),
-            radii: Vec::new(),
+            rays: Vec::new(),
             face_starts: Vec::new(),
         }
     }
@@ -97,38 +121,20 @@ impl Default for Cell {
 impl Cell {
     /// Starts again from the cube `|x|, |y|, |z| <= half_width`, whose faces are 0 to 5.
     pub fn reset(&mut self, half_width: f64) {
-        for list in [&mut self.x, &mut self.y, &mut self.z] {
-            list.clear();
-        }
-        self.twins.clear();
-        self.faces.clear();
-        for vertex in 0..8u32 {
-            let positive: [bool; 3] = std::array::from_fn(|axis| vertex >> axis & 1 == 1);
+        self.groups.clear();
+        self.groups.push(Group::default());
+        self.corners.clear();
+        self.corners.extend_from_slice(&CUBE);
+        for vertex in 0..CUBE.len() {
             let coordinate = |axis: usize| {
-                if positive[axis] {
+                if vertex >> axis & 1 == 1 {
                     half_width
                 } else {
                     -half_width
                 }
             };
-            self.x.push(coordinate(0));
-            self.y.push(coordinate(1));
-            self.z.push(coordinate(2));
-            // Seen from outside, the edges along x, y, z run counterclockwise around a corner
-            // with an even number of negative signs, clockwise around the others.
-            let even = positive.iter().filter(|sign| !**sign).count() % 2 == 0;
-            for slot in 0..3u32 {
-                let (axis, face_axis) = if even {
-                    (slot, (slot + 2) % 3)
-                } else {
-                    (2 - slot, (3 - slot) % 3)
-                };
-                // The edge arrives at a corner of the other parity.
-                let twin_slot = 2 - slot;
-                self.twins.push(3 * (vertex ^ (1 << axis)) + twin_slot);
-                self.faces
-                    .push(2 * face_axis + u32::from(positive[face_axis as usize]));
-            }
+            let position = [coordinate(0), coordinate(1), coordinate(2)];
+            self.move_vertex(vertex, position);
         }
         self.n_faces = N_BOX_FACES;
         self.radius_squared = 3.0 * half_width * half_width;
@@ -139,150 +145,234 @@ impl Cell {
         self.radius_squared.sqrt()
     }
 
+    #[inline(always)]
+    fn position(&self, vertex: usize) -> Vec3 {
+        let (group, lane) = (&self.groups[vertex / LANES], vertex % LANES);
+        [group.x[lane], group.y[lane], group.z[lane]]
+    }
+
+    #[inline(always)]
+    fn move_vertex(&mut self, vertex: usize, position: Vec3) {
+        let (group, lane) = (&mut self.groups[vertex / LANES], vertex % LANES);
+        [group.x[lane], group.y[lane], group.z[lane]] = position;
+    }
+
+    #[inline(always)]
+    fn depth(&self, vertex: usize) -> f64 {
+        self.groups[vertex / LANES].depths[vertex % LANES]
+    }
+
+    /// Whether a half-edge leaves a vertex that is cut off.
+    #[inline(always)]
+    fn is_gone(&self, half_edge: u32) -> bool {
+        let vertex = vertex_of(half_edge);
+        self.groups[vertex / LANES].gone >> (vertex % LANES) & 1 == 1
+    }
+
+    #[inline(always)]
+    fn twin(&self, half_edge: u32) -> u32 {
+        self.corners[vertex_of(half_edge)].twins[half_edge as usize % 4]
+    }
+
+    #[inline(always)]
+    fn face(&self, half_edge: u32) -> u32 {
+        self.corners[vertex_of(half_edge)].faces[half_edge as usize % 4]
+    }
+
     /// Keeps the side of the plane `r . normal = distance` that holds the origin; `normal` is a
     /// unit vector, `distance` positive.
     pub fn cut(&mut self, normal: &Vec3, distance: f64) -> Cut {
+        match self.level {
+            Level::Scalar => self.cut_with(normal, distance, simd::below),
+            // SAFETY: `simd::level` gives what the processor has.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { self.cut_avx2(normal, distance) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { self.cut_avx512(normal, distance) },
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => self.cut_with(normal, distance, simd::below),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
+    fn cut_avx2(&mut self, normal: &Vec3, distance: f64) -> Cut {
+        self.cut_with(normal, distance, |values, limit| {
+            simd::below_avx2(values, limit)
+        })
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
+    fn cut_avx512(&mut self, normal: &Vec3, distance: f64) -> Cut {
+        self.cut_with(normal, distance, |values, limit| {
+            simd::below_avx512(values, limit)
+        })
+    }
+
+    #[inline(always)]
+    fn cut_with(
+        &mut self,
+        normal: &Vec3,
+        distance: f64,
+        below: impl Fn(&[f64; LANES], f64) -> u8,
+    ) -> Cut {
         let mut tolerance = VERTEX_TOLERANCE * distance;
-        if !self.measure_heights(normal, distance, tolerance) {
-            return Cut::Missed;
+        let mut any = 0;
+        for group in &mut self.groups {
+            for lane in 0..LANES {
+                let height = normal[0] * group.x[lane]
+                    + normal[1] * group.y[lane]
+                    + normal[2] * group.z[lane];
+                group.depths[lane] = distance - height;
+            }
+            group.gone = below(&group.depths, -tolerance);
+            any |= group.gone;
         }
         for _ in 0..ATTEMPTS {
-            if self.trace_outline(tolerance) {
+            if any == 0 {
+                return Cut::Missed;
+            }
+            if self.trace_outline() {
                 self.replace_removed();
                 return Cut::Made;
             }
             tolerance *= WIDENING;
-            if self.heights.iter().all(|height| *height <= tolerance) {
-                return Cut::Missed;
+            any = 0;
+            for group in &mut self.groups {
+                group.gone = below(&group.depths, -tolerance);
+                any |= group.gone;
             }
         }
-        Cut::Degenerate
-    }
-
-    /// Fills `heights`; true if any is above the tolerance.
-    fn measure_heights(&mut self, normal: &Vec3, distance: f64, tolerance: f64) -> bool {
-        let n = self.x.len();
-        self.heights.resize(n, 0.0);
-        let heights = Heights {
-            vertices: [&self.x[..n], &self.y[..n], &self.z[..n]],
-            normal: *normal,
-            distance,
-            tolerance,
-            heights: &mut self.heights[..n],
-        };
-        simd::dispatch(self.level, heights)
+        if any == 0 {
+            Cut::Missed
+        } else {
+            Cut::Degenerate
+        }
     }
 
     /// Lists the vertices to remove and the edges that the plane crosses, in order around the new
     /// face; false unless they form one closed polygon.
-    fn trace_outline(&mut self, tolerance: f64) -> bool {
-        let (heights, twins) = (&self.heights, &self.twins);
-        let is_gone = |half_edge: u32| heights[half_edge as usize / 3] > tolerance;
+    #[inline(always)]
+    fn trace_outline(&mut self) -> bool {
+        const NONE: u32 = u32::MAX;
         self.removed.clear();
         self.outline.clear();
         let mut n_crossings = 0;
-        let mut start = None;
-        for v in 0..self.x.len() {
-            if heights[v] > tolerance {
-                self.removed.push(v as u32);
-                for twin in &twins[3 * v..3 * v + 3] {
-                    if !is_gone(*twin) {
-                        n_crossings += 1;
-                        start = start.or(Some(*twin));
-                    }
+        let mut start = NONE;
+        for (number, group) in self.groups.iter().enumerate() {
+            let mut gone = group.gone;
+            while gone != 0 {
+                let vertex = number * LANES + gone.trailing_zeros() as usize;
+                gone &= gone - 1;
+                self.removed.push(vertex as u32);
+                for twin in &self.corners[vertex].twins[..3] {
+                    let crosses = !self.is_gone(*twin);
+                    n_crossings += usize::from(crosses);
+                    start = if crosses && start == NONE {
+                        *twin
+                    } else {
+                        start
+                    };
                 }
             }
         }
-        let Some(start) = start else {
+        if n_crossings < 3 {
             return false;
-        };
+        }
         let mut half_edge = start;
         loop {
-            let twin = twins[half_edge as usize];
-            let (kept, gone) = (half_edge as usize / 3, twin as usize / 3);
-            // A kept vertex may lie above the plane by the tolerance.
-            let fraction = (-heights[kept] / (heights[gone] - heights[kept])).max(0.0);
+            let twin = self.twin(half_edge);
+            let (kept, gone) = (vertex_of(half_edge), vertex_of(twin));
+            let (depth, beyond) = (self.depth(kept), self.depth(gone));
+            // A kept vertex may lie beyond the plane by the tolerance.
+            let depth = if depth > 0.0 { depth } else { 0.0 };
+            let fraction = depth / (self.depth(kept) - beyond);
+            let (from, to) = (self.position(kept), self.position(gone));
             self.outline.push(Crossing {
                 half_edge,
-                face: self.faces[half_edge as usize],
-                position: [
-                    self.x[kept] + fraction * (self.x[gone] - self.x[kept]),
-                    self.y[kept] + fraction * (self.y[gone] - self.y[kept]),
-                    self.z[kept] + fraction * (self.z[gone] - self.z[kept]),
-                ],
+                face: self.face(half_edge),
+                position: std::array::from_fn(|k| from[k] + fraction * (to[k] - from[k])),
             });
             // Along the face to the left, until the plane is crossed again.
             let mut step = turn_left(twin);
-            while is_gone(twins[step as usize]) {
-                step = turn_left(twins[step as usize]);
+            half_edge = self.twin(step);
+            while self.is_gone(half_edge) {
+                step = turn_left(half_edge);
+                half_edge = self.twin(step);
             }
-            half_edge = twins[step as usize];
             if half_edge == start {
                 break;
             }
         }
-        n_crossings == self.outline.len() && n_crossings >= 3
+        n_crossings == self.outline.len()
     }
 
     /// Puts a vertex on each crossing, joins them around the new face, and forgets the removed.
+    #[inline(always)]
     fn replace_removed(&mut self) {
         let n_new = self.outline.len();
-        let n_old = self.x.len();
+        let n_old = self.corners.len();
         if n_new > self.removed.len() {
             let grown = n_old + n_new - self.removed.len();
             self.removed.extend(n_old as u32..grown as u32);
-            for list in [&mut self.x, &mut self.y, &mut self.z] {
-                list.resize(grown, 0.0);
-            }
-            self.twins.resize(3 * grown, 0);
-            self.faces.resize(3 * grown, 0);
+            self.corners.resize(grown, Corner::default());
+            self.groups.resize(grown.div_ceil(LANES), Group::default());
         }
         let new_face = self.n_faces as u32;
         self.n_faces += 1;
+        let (mut last, mut last_face) = (self.removed[n_new - 1], self.outline[n_new - 1].face);
         for k in 0..n_new {
             let crossing = self.outline[k];
-            let last = if k == 0 { n_new - 1 } else { k - 1 };
-            let next = if k + 1 == n_new { 0 } else { k + 1 };
             let v = self.removed[k];
-            let at = v as usize;
-            [self.x[at], self.y[at], self.z[at]] = crossing.position;
+            let next = self.removed[if k + 1 == n_new { 0 } else { k + 1 }];
+            self.move_vertex(v as usize, crossing.position);
             // Slots: back to the vertex that stays, to the last and to the next crossing.
-            let edges = 3 * at..3 * at + 3;
-            self.twins[edges.clone()].copy_from_slice(&[
-                crossing.half_edge,
-                3 * self.removed[last] + 2,
-                3 * self.removed[next] + 1,
-            ]);
-            self.faces[edges].copy_from_slice(&[self.outline[last].face, new_face, crossing.face]);
-            self.twins[crossing.half_edge as usize] = 3 * v;
+            self.corners[v as usize] = Corner {
+                twins: [crossing.half_edge, 4 * last + 2, 4 * next + 1, 0],
+                faces: [last_face, new_face, crossing.face, 0],
+            };
+            self.set_twin(crossing.half_edge, 4 * v);
+            (last, last_face) = (v, crossing.face);
         }
         // From the highest down, so that the vertex that moves is never one to be removed.
         for k in (n_new..self.removed.len()).rev() {
             self.swap_remove(self.removed[k] as usize);
         }
-        let farthest = |radius: f64, v: usize| {
-            let squared = self.x[v] * self.x[v] + self.y[v] * self.y[v] + self.z[v] * self.z[v];
-            if squared > radius { squared } else { radius }
-        };
-        self.radius_squared = (0..self.x.len()).fold(0.0, farthest);
+        let mut farthest = [0.0; LANES];
+        for group in &self.groups {
+            for lane in 0..LANES {
+                let (x, y, z) = (group.x[lane], group.y[lane], group.z[lane]);
+                let squared = x * x + y * y + z * z;
+                farthest[lane] = if squared > farthest[lane] {
+                    squared
+                } else {
+                    farthest[lane]
+                };
+            }
+        }
+        let larger = |one: f64, other: f64| if one > other { one } else { other };
+        self.radius_squared = farthest.into_iter().fold(0.0, larger);
+    }
+
+    #[inline(always)]
+    fn set_twin(&mut self, half_edge: u32, twin: u32) {
+        self.corners[vertex_of(half_edge)].twins[half_edge as usize % 4] = twin;
     }
 
     /// Moves the last vertex to place `v`.
     fn swap_remove(&mut self, v: usize) {
-        for list in [&mut self.x, &mut self.y, &mut self.z] {
-            list.swap_remove(v);
-        }
-        let last = self.x.len();
+        let last = self.corners.len() - 1;
+        self.move_vertex(v, self.position(last));
+        self.move_vertex(last, [0.0; 3]);
+        self.corners.swap_remove(v);
         if v != last {
             for slot in 0..3 {
-                let twin = self.twins[3 * last + slot];
-                self.twins[3 * v + slot] = twin;
-                self.twins[twin as usize] = (3 * v + slot) as u32;
-                self.faces[3 * v + slot] = self.faces[3 * last + slot];
+                self.set_twin(self.corners[v].twins[slot], (4 * v + slot) as u32);
             }
         }
-        self.twins.truncate(3 * last);
-        self.faces.truncate(3 * last);
+        self.groups.truncate(last.div_ceil(LANES));
     }
 
     /// Measures every face, the lost ones included, by its number.
@@ -292,19 +382,18 @@ impl Cell {
     /// product of complex numbers: a face takes less than half of all directions.
     pub fn measure(&mut self, measures: &mut Vec<FaceMeasure>) {
         const NONE: u32 = u32::MAX;
-        let n = self.x.len();
-        self.directions.clear();
-        self.radii.clear();
-        for v in 0..n {
-            let position = [self.x[v], self.y[v], self.z[v]];
-            let radius = dot(&position, &position).sqrt();
-            self.radii.push(radius);
-            self.directions.push(position.map(|c| c / radius));
-        }
+        self.rays.resize(self.groups.len(), Rays::default());
+        let work = FindRays {
+            groups: &self.groups,
+            rays: &mut self.rays,
+        };
+        simd::dispatch(self.level, work);
         self.face_starts.clear();
         self.face_starts.resize(self.n_faces, NONE);
-        for (half_edge, face) in self.faces.iter().enumerate() {
-            self.face_starts[*face as usize] = half_edge as u32;
+        for (vertex, corner) in self.corners.iter().enumerate() {
+            for slot in 0..3 {
+                self.face_starts[corner.faces[slot] as usize] = (4 * vertex + slot) as u32;
+            }
         }
         measures.clear();
         measures.extend(self.face_starts.iter().map(|start| {
@@ -316,69 +405,104 @@ impl Cell {
         }));
     }
 
+    /// Direction of a vertex from the origin, and its distance.
+    #[inline(always)]
+    fn ray(&self, vertex: usize) -> (Vec3, f64) {
+        let (rays, lane) = (&self.rays[vertex / LANES], vertex % LANES);
+        ([rays.x[lane], rays.y[lane], rays.z[lane]], rays.radii[lane])
+    }
+
     fn measure_face(&self, start: u32) -> FaceMeasure {
-        let head = |half_edge: u32| self.twins[half_edge as usize] as usize / 3;
-        let apex = start as usize / 3;
-        let a = &self.directions[apex];
-        let mut half_edge = start;
-        let mut previous = head(start);
+        let apex = vertex_of(start);
+        let (a, apex_radius) = self.ray(apex);
+        let mut twin = self.twin(start);
+        let (mut b, mut radius) = self.ray(vertex_of(twin));
         let (mut volume, mut real, mut imaginary) = (0.0, 1.0, 0.0);
         loop {
-            half_edge = turn_left(self.twins[half_edge as usize]);
-            let current = head(half_edge);
+            twin = self.twin(turn_left(twin));
+            let current = vertex_of(twin);
             if current == apex {
                 break;
             }
-            let (b, c) = (&self.directions[previous], &self.directions[current]);
-            let triple = dot(a, &crate::lattice::cross(b, c));
-            let base = 1.0 + dot(a, b) + dot(b, c) + dot(c, a);
-            volume += triple * self.radii[previous] * self.radii[current];
+            let (c, current_radius) = self.ray(current);
+            let triple = dot(&a, &cross(&b, &c));
+            let base = 1.0 + dot(&a, &b) + dot(&b, &c) + dot(&c, &a);
+            volume += triple * radius * current_radius;
             (real, imaginary) = (
                 real * base - imaginary * triple,
                 real * triple + imaginary * base,
             );
-            previous = current;
+            (b, radius) = (c, current_radius);
         }
         FaceMeasure {
-            volume: volume * self.radii[apex] / 6.0,
+            volume: volume * apex_radius / 6.0,
             solid_angle: 2.0 * imaginary.atan2(real),
         }
     }
 }
 
-/// Heights of vertices above a plane; results in whether any is above the tolerance.
-struct Heights<'a> {
-    vertices: [&'a [f64]; 3],
-    normal: Vec3,
-    distance: f64,
-    tolerance: f64,
-    heights: &'a mut [f64],
+/// The corners of the cube: vertex 0 to 7 by the signs of x, y and z, a bit each.
+static CUBE: [Corner; 8] = {
+    let mut corners = [Corner {
+        twins: [0; 4],
+        faces: [0; 4],
+    }; 8];
+    let mut vertex = 0;
+    while vertex < 8 {
+        // Seen from outside, the edges along x, y, z run counterclockwise around a corner with an
+        // even number of negative signs, clockwise around the others.
+        let even = (vertex as u32).count_ones() % 2 == 1;
+        let mut slot = 0;
+        while slot < 3 {
+            let (axis, face_axis) = if even {
+                (slot, (slot + 2) % 3)
+            } else {
+                (2 - slot, (3 - slot) % 3)
+            };
+            // The edge arrives at a corner of the other parity.
+            corners[vertex].twins[slot] = (4 * (vertex ^ (1 << axis)) + 2 - slot) as u32;
+            corners[vertex].faces[slot] = (2 * face_axis + (vertex >> face_axis & 1)) as u32;
+            slot += 1;
+        }
+        vertex += 1;
+    }
+    corners
+};
+
+/// Finds the directions of the vertices.
+struct FindRays<'a> {
+    groups: &'a [Group],
+    rays: &'a mut [Rays],
 }
 
-impl simd::Work for Heights<'_> {
-    type Output = bool;
+impl simd::Work for FindRays<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn run(self) -> bool {
-        let n = self.heights.len();
-        let [x, y, z] = self.vertices.map(|list| &list[..n]);
-        let mut any = false;
-        for v in 0..n {
-            let height = self.normal[0] * x[v] + self.normal[1] * y[v] + self.normal[2] * z[v]
-                - self.distance;
-            self.heights[v] = height;
-            any |= height > self.tolerance;
+    fn run(self) {
+        for (group, rays) in self.groups.iter().zip(self.rays) {
+            for lane in 0..LANES {
+                let (x, y, z) = (group.x[lane], group.y[lane], group.z[lane]);
+                let radius = (x * x + y * y + z * z).sqrt();
+                rays.x[lane] = x / radius;
+                rays.y[lane] = y / radius;
+                rays.z[lane] = z / radius;
+                rays.radii[lane] = radius;
+            }
         }
-        any
     }
+}
+
+/// The vertex that a half-edge leaves.
+#[inline(always)]
+fn vertex_of(half_edge: u32) -> usize {
+    half_edge as usize / 4
 }
 
 /// The half-edge that goes on along a face, from the twin of the one that arrives.
+#[inline(always)]
 fn turn_left(twin: u32) -> u32 {
-    match twin % 3 {
-        0 => twin + 2,
-        _ => twin - 1,
-    }
+    if twin % 4 == 0 { twin + 2 } else { twin - 1 }
 }
 
 #[cfg(test)]
@@ -402,11 +526,11 @@ mod tests {
 
     /// Volume and solid angles of the faces that are left, once the graph is known to be sound.
     fn checked(cell: &mut Cell) -> (f64, Vec<f64>) {
-        for (half_edge, twin) in cell.twins.iter().enumerate() {
-            assert_eq!(cell.twins[*twin as usize] as usize, half_edge);
-            assert_ne!(*twin as usize / 3, half_edge / 3);
-            let next = turn_left(*twin) as usize;
-            assert_eq!(cell.faces[next], cell.faces[half_edge]);
+        for half_edge in (0..4 * cell.corners.len() as u32).filter(|half_edge| half_edge % 4 < 3) {
+            let twin = cell.twin(half_edge);
+            assert_eq!(cell.twin(twin), half_edge);
+            assert_ne!(vertex_of(twin), vertex_of(half_edge));
+            assert_eq!(cell.face(turn_left(twin)), cell.face(half_edge));
         }
         let mut measures = Vec::new();
         cell.measure(&mut measures);
