@@ -60,11 +60,6 @@ impl Block<'_> {
         self.slots().as_flattened()[k] as usize
     }
 
-    #[inline(always)]
-    fn image(&self, k: usize) -> usize {
-        self.hits.images().as_flattened()[k] as usize
-    }
-
     /// Site of neighbour `k`.
     #[inline(always)]
     pub fn site(&self, k: usize) -> usize {
@@ -87,9 +82,7 @@ impl Block<'_> {
     /// Lattice translation and site of neighbour `k`.
     #[inline(always)]
     pub fn label(&self, k: usize) -> Label {
-        let own = &self.grid.atoms.labels[self.slot(k)];
-        let image = &self.grid.image_labels[self.image(k)];
-        labels::sum([own, image, &self.home.wrap])
+        self.grid.label(self.home, self.place(k))
     }
 
     /// Writes the sites, counted from `base`, and lattice translations of [`LANES`] neighbours from
@@ -124,13 +117,27 @@ impl Block<'_> {
         }
     }
 
+    /// Where neighbour `k` was found.
+    #[inline(always)]
+    pub fn place(&self, k: usize) -> Place {
+        Place {
+            slot: self.slots().as_flattened()[k],
+            image: self.hits.images().as_flattened()[k],
+        }
+    }
+
     /// Vector from the site to neighbour `k`, in angstrom.
     #[inline(always)]
     pub fn vector(&self, k: usize) -> Vec3 {
-        let (atoms, slot) = (&self.grid.atoms, self.slot(k));
-        let origin = sub(&self.home.coords, &self.grid.offsets[self.image(k)]);
-        sub(&[atoms.x[slot], atoms.y[slot], atoms.z[slot]], &origin)
+        self.grid.vector(self.home, self.place(k))
     }
+}
+
+/// Where a neighbour was found: what it takes to know all of it later, if it is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    slot: u32,
+    image: u32,
 }
 
 /// What is done with the neighbours of a site. Mark `visit`, and what it calls in its loops,
@@ -148,6 +155,33 @@ impl<F: FnMut(&Block<'_>)> BlockVisitor for F {
 }
 
 impl NeighborGrid {
+    /// The neighbour of a site that was found at a place and distance.
+    #[inline]
+    pub fn neighbor(&self, site: usize, place: Place, distance: f64) -> Neighbor {
+        let home = &self.homes[self.ranks[site] as usize];
+        let [x, y, z, number] = self.label(home, place);
+        Neighbor {
+            site: number as usize,
+            shift: [x, y, z],
+            vector: self.vector(home, place),
+            distance,
+        }
+    }
+
+    #[inline(always)]
+    fn label(&self, home: &Home, place: Place) -> Label {
+        let own = &self.atoms.labels[place.slot as usize];
+        let image = &self.image_labels[place.image as usize];
+        labels::sum([own, image, &home.wrap])
+    }
+
+    #[inline(always)]
+    fn vector(&self, home: &Home, place: Place) -> Vec3 {
+        let (atoms, slot) = (&self.atoms, place.slot as usize);
+        let origin = sub(&home.coords, &self.offsets[place.image as usize]);
+        sub(&[atoms.x[slot], atoms.y[slot], atoms.z[slot]], &origin)
+    }
+
     /// Calls `visit` for each neighbour of `site`, in an order that depends on the crystal alone.
     pub fn for_each(&self, site: usize, mut visit: impl FnMut(Neighbor)) {
         self.for_each_block(site, &mut |block: &Block<'_>| {

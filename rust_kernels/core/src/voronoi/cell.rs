@@ -40,7 +40,7 @@ pub struct FaceMeasure {
 }
 
 /// Where the outline of a cut crosses an edge.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Crossing {
     /// Half-edge that leads from a vertex that stays to one that goes.
     half_edge: u32,
@@ -97,6 +97,11 @@ pub struct Cell {
     n_faces: usize,
     radius_squared: f64,
     removed: Vec<u32>,
+    /// Half-edges that lead from a vertex that stays to one that goes, and the faces to the left.
+    crossings: Vec<(u32, u32)>,
+    /// For each face with crossings the one that has it to the right.
+    by_right_face: Vec<u32>,
+    /// The crossings in order around the new face.
     outline: Vec<Crossing>,
     rays: Vec<Rays>,
     face_starts: Vec<u32>,
@@ -111,6 +116,8 @@ impl Default for Cell {
             n_faces: 0,
             radius_squared: 0.0,
             removed: Vec::new(),
+            crossings: Vec::new(),
+            by_right_face: Vec::new(),
             outline: Vec::new(),
             rays: Vec::new(),
             face_starts: Vec::new(),
@@ -134,7 +141,7 @@ impl Cell {
                 }
             };
             let position = [coordinate(0), coordinate(1), coordinate(2)];
-            self.move_vertex(vertex, position);
+            move_vertex(&mut self.groups, vertex, position);
         }
         self.n_faces = N_BOX_FACES;
         self.radius_squared = 3.0 * half_width * half_width;
@@ -143,40 +150,6 @@ impl Cell {
     /// Distance of the farthest vertex from the origin.
     pub fn radius(&self) -> f64 {
         self.radius_squared.sqrt()
-    }
-
-    #[inline(always)]
-    fn position(&self, vertex: usize) -> Vec3 {
-        let (group, lane) = (&self.groups[vertex / LANES], vertex % LANES);
-        [group.x[lane], group.y[lane], group.z[lane]]
-    }
-
-    #[inline(always)]
-    fn move_vertex(&mut self, vertex: usize, position: Vec3) {
-        let (group, lane) = (&mut self.groups[vertex / LANES], vertex % LANES);
-        [group.x[lane], group.y[lane], group.z[lane]] = position;
-    }
-
-    #[inline(always)]
-    fn depth(&self, vertex: usize) -> f64 {
-        self.groups[vertex / LANES].depths[vertex % LANES]
-    }
-
-    /// Whether a half-edge leaves a vertex that is cut off.
-    #[inline(always)]
-    fn is_gone(&self, half_edge: u32) -> bool {
-        let vertex = vertex_of(half_edge);
-        self.groups[vertex / LANES].gone >> (vertex % LANES) & 1 == 1
-    }
-
-    #[inline(always)]
-    fn twin(&self, half_edge: u32) -> u32 {
-        self.corners[vertex_of(half_edge)].twins[half_edge as usize % 4]
-    }
-
-    #[inline(always)]
-    fn face(&self, half_edge: u32) -> u32 {
-        self.corners[vertex_of(half_edge)].faces[half_edge as usize % 4]
     }
 
     /// Keeps the side of the plane `r . normal = distance` that holds the origin; `normal` is a
@@ -254,59 +227,67 @@ impl Cell {
 
     /// Lists the vertices to remove and the edges that the plane crosses, in order around the new
     /// face; false unless they form one closed polygon.
+    ///
+    /// The outline leaves a crossing along the face to its left and comes to the crossing that has
+    /// that face to its right: there are as many of the one as of the other, one in a sound cut.
     #[inline(always)]
     fn trace_outline(&mut self) -> bool {
-        const NONE: u32 = u32::MAX;
         self.removed.clear();
-        self.outline.clear();
-        let mut n_crossings = 0;
-        let mut start = NONE;
-        for (number, group) in self.groups.iter().enumerate() {
+        let n_edges = 3 * self.corners.len();
+        if self.crossings.len() < n_edges {
+            self.crossings.resize(n_edges, (0, 0));
+        }
+        // One more than there are faces, for what is not wanted.
+        if self.by_right_face.len() <= self.n_faces {
+            self.by_right_face.resize(self.n_faces + 1, 0);
+        }
+        let (groups, corners) = (self.groups.as_slice(), self.corners.as_slice());
+        let crossings = self.crossings.as_mut_slice();
+        let by_right_face = self.by_right_face.as_mut_slice();
+        let not_wanted = self.n_faces;
+        let mut n = 0;
+        for (number, group) in groups.iter().enumerate() {
             let mut gone = group.gone;
             while gone != 0 {
                 let vertex = number * LANES + gone.trailing_zeros() as usize;
                 gone &= gone - 1;
                 self.removed.push(vertex as u32);
-                for twin in &self.corners[vertex].twins[..3] {
-                    let crosses = !self.is_gone(*twin);
-                    n_crossings += usize::from(crosses);
-                    start = if crosses && start == NONE {
-                        *twin
-                    } else {
-                        start
-                    };
+                let corner = &corners[vertex];
+                for slot in 0..3 {
+                    let half_edge = corner.twins[slot];
+                    let crosses = !is_gone(groups, vertex_of(half_edge));
+                    let right = corner.faces[slot] as usize;
+                    // Written in any case, and overwritten unless it counts: no branch to predict.
+                    crossings[n] = (half_edge, face(corners, half_edge));
+                    by_right_face[if crosses { right } else { not_wanted }] = n as u32;
+                    n += usize::from(crosses);
                 }
             }
         }
-        if n_crossings < 3 {
+        if n < 3 {
             return false;
         }
-        let mut half_edge = start;
-        loop {
-            let twin = self.twin(half_edge);
-            let (kept, gone) = (vertex_of(half_edge), vertex_of(twin));
-            let (depth, beyond) = (self.depth(kept), self.depth(gone));
+        self.outline.clear();
+        let mut at = 0;
+        for _ in 0..n {
+            let (half_edge, face) = crossings[at];
+            let (kept, gone) = (vertex_of(half_edge), vertex_of(twin(corners, half_edge)));
+            let (depth, from) = (depth(groups, kept), position(groups, kept));
+            let (beyond, to) = (self::depth(groups, gone), position(groups, gone));
+            let fraction = depth / (depth - beyond);
             // A kept vertex may lie beyond the plane by the tolerance.
-            let depth = if depth > 0.0 { depth } else { 0.0 };
-            let fraction = depth / (self.depth(kept) - beyond);
-            let (from, to) = (self.position(kept), self.position(gone));
+            let fraction = if fraction > 0.0 { fraction } else { 0.0 };
             self.outline.push(Crossing {
                 half_edge,
-                face: self.face(half_edge),
+                face,
                 position: std::array::from_fn(|k| from[k] + fraction * (to[k] - from[k])),
             });
-            // Along the face to the left, until the plane is crossed again.
-            let mut step = turn_left(twin);
-            half_edge = self.twin(step);
-            while self.is_gone(half_edge) {
-                step = turn_left(half_edge);
-                half_edge = self.twin(step);
-            }
-            if half_edge == start {
+            at = by_right_face[face as usize] as usize;
+            if at == 0 {
                 break;
             }
         }
-        n_crossings == self.outline.len()
+        at == 0 && self.outline.len() == n
     }
 
     /// Puts a vertex on each crossing, joins them around the new face, and forgets the removed.
@@ -322,18 +303,19 @@ impl Cell {
         }
         let new_face = self.n_faces as u32;
         self.n_faces += 1;
-        let (mut last, mut last_face) = (self.removed[n_new - 1], self.outline[n_new - 1].face);
-        for k in 0..n_new {
-            let crossing = self.outline[k];
-            let v = self.removed[k];
-            let next = self.removed[if k + 1 == n_new { 0 } else { k + 1 }];
-            self.move_vertex(v as usize, crossing.position);
+        let (outline, removed) = (self.outline.as_slice(), self.removed.as_slice());
+        let (groups, corners) = (self.groups.as_mut_slice(), self.corners.as_mut_slice());
+        let removed = &removed[..n_new];
+        let (mut last, mut last_face) = (removed[n_new - 1], outline[n_new - 1].face);
+        for (k, (crossing, &v)) in outline.iter().zip(removed).enumerate() {
+            let next = removed[if k + 1 == n_new { 0 } else { k + 1 }];
+            move_vertex(groups, v as usize, crossing.position);
             // Slots: back to the vertex that stays, to the last and to the next crossing.
-            self.corners[v as usize] = Corner {
+            corners[v as usize] = Corner {
                 twins: [crossing.half_edge, 4 * last + 2, 4 * next + 1, 0],
                 faces: [last_face, new_face, crossing.face, 0],
             };
-            self.set_twin(crossing.half_edge, 4 * v);
+            *twin_mut(corners, crossing.half_edge) = 4 * v;
             (last, last_face) = (v, crossing.face);
         }
         // From the highest down, so that the vertex that moves is never one to be removed.
@@ -356,20 +338,18 @@ impl Cell {
         self.radius_squared = farthest.into_iter().fold(0.0, larger);
     }
 
-    #[inline(always)]
-    fn set_twin(&mut self, half_edge: u32, twin: u32) {
-        self.corners[vertex_of(half_edge)].twins[half_edge as usize % 4] = twin;
-    }
-
     /// Moves the last vertex to place `v`.
+    #[inline(always)]
     fn swap_remove(&mut self, v: usize) {
         let last = self.corners.len() - 1;
-        self.move_vertex(v, self.position(last));
-        self.move_vertex(last, [0.0; 3]);
+        let moved = position(&self.groups, last);
+        move_vertex(&mut self.groups, v, moved);
+        move_vertex(&mut self.groups, last, [0.0; 3]);
         self.corners.swap_remove(v);
         if v != last {
             for slot in 0..3 {
-                self.set_twin(self.corners[v].twins[slot], (4 * v + slot) as u32);
+                let half_edge = self.corners[v].twins[slot];
+                *twin_mut(&mut self.corners, half_edge) = (4 * v + slot) as u32;
             }
         }
         self.groups.truncate(last.div_ceil(LANES));
@@ -415,12 +395,12 @@ impl Cell {
     fn measure_face(&self, start: u32) -> FaceMeasure {
         let apex = vertex_of(start);
         let (a, apex_radius) = self.ray(apex);
-        let mut twin = self.twin(start);
-        let (mut b, mut radius) = self.ray(vertex_of(twin));
+        let mut arrival = twin(&self.corners, start);
+        let (mut b, mut radius) = self.ray(vertex_of(arrival));
         let (mut volume, mut real, mut imaginary) = (0.0, 1.0, 0.0);
         loop {
-            twin = self.twin(turn_left(twin));
-            let current = vertex_of(twin);
+            arrival = twin(&self.corners, turn_left(arrival));
+            let current = vertex_of(arrival);
             if current == apex {
                 break;
             }
@@ -493,6 +473,44 @@ impl simd::Work for FindRays<'_> {
     }
 }
 
+#[inline(always)]
+fn position(groups: &[Group], vertex: usize) -> Vec3 {
+    let (group, lane) = (&groups[vertex / LANES], vertex % LANES);
+    [group.x[lane], group.y[lane], group.z[lane]]
+}
+
+#[inline(always)]
+fn move_vertex(groups: &mut [Group], vertex: usize, position: Vec3) {
+    let (group, lane) = (&mut groups[vertex / LANES], vertex % LANES);
+    [group.x[lane], group.y[lane], group.z[lane]] = position;
+}
+
+#[inline(always)]
+fn depth(groups: &[Group], vertex: usize) -> f64 {
+    groups[vertex / LANES].depths[vertex % LANES]
+}
+
+/// Whether the plane cuts a vertex off.
+#[inline(always)]
+fn is_gone(groups: &[Group], vertex: usize) -> bool {
+    groups[vertex / LANES].gone >> (vertex % LANES) & 1 == 1
+}
+
+#[inline(always)]
+fn twin(corners: &[Corner], half_edge: u32) -> u32 {
+    corners[vertex_of(half_edge)].twins[half_edge as usize % 4]
+}
+
+#[inline(always)]
+fn twin_mut(corners: &mut [Corner], half_edge: u32) -> &mut u32 {
+    &mut corners[vertex_of(half_edge)].twins[half_edge as usize % 4]
+}
+
+#[inline(always)]
+fn face(corners: &[Corner], half_edge: u32) -> u32 {
+    corners[vertex_of(half_edge)].faces[half_edge as usize % 4]
+}
+
 /// The vertex that a half-edge leaves.
 #[inline(always)]
 fn vertex_of(half_edge: u32) -> usize {
@@ -527,10 +545,11 @@ mod tests {
     /// Volume and solid angles of the faces that are left, once the graph is known to be sound.
     fn checked(cell: &mut Cell) -> (f64, Vec<f64>) {
         for half_edge in (0..4 * cell.corners.len() as u32).filter(|half_edge| half_edge % 4 < 3) {
-            let twin = cell.twin(half_edge);
-            assert_eq!(cell.twin(twin), half_edge);
-            assert_ne!(vertex_of(twin), vertex_of(half_edge));
-            assert_eq!(cell.face(turn_left(twin)), cell.face(half_edge));
+            let other = twin(&cell.corners, half_edge);
+            assert_eq!(twin(&cell.corners, other), half_edge);
+            assert_ne!(vertex_of(other), vertex_of(half_edge));
+            let next = turn_left(other);
+            assert_eq!(face(&cell.corners, next), face(&cell.corners, half_edge));
         }
         let mut measures = Vec::new();
         cell.measure(&mut measures);

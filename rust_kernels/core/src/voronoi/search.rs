@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use super::cell::{Cell, Cut, FaceMeasure, N_BOX_FACES};
 use crate::batch::Crystal;
 use crate::error::CrystalError;
-use crate::lattice::norm;
-use crate::neighbors::{Block, Neighbor, NeighborGrid};
+use crate::lattice::{Vec3, norm};
+use crate::neighbors::{Block, BlockVisitor, LANES, Neighbor, NeighborGrid, Place};
 
 /// Neighbours within the first shell, at the crystal's mean number density. Enough for most cells
 /// of dense crystals: the security radius of an fcc cell holds 18, of random points about 100.
@@ -30,13 +30,76 @@ pub struct Bisector {
     pub occupancy: f64,
 }
 
+/// Neighbours between two distances, nearest first once sorted.
+#[derive(Debug, Default)]
+struct Shell {
+    found: Vec<(f64, Place)>,
+    /// The upper half of each distance, which are in the order of their bits, and the number of what
+    /// was found.
+    order: Vec<u64>,
+}
+
+impl Shell {
+    fn clear(&mut self) {
+        self.found.clear();
+        self.order.clear();
+    }
+
+    /// Where distances are equal, the order in which neighbours were found, which depends on the
+    /// crystal alone, decides.
+    fn sort(&mut self) {
+        self.order.sort_unstable();
+        let exact = |key: &u64| (self.found[*key as u32 as usize].0.to_bits(), *key);
+        for same in self
+            .order
+            .chunk_by_mut(|one, other| one >> 32 == other >> 32)
+        {
+            if same.len() > 1 {
+                same.sort_unstable_by_key(exact);
+            }
+        }
+    }
+
+    fn nearest_first(&self) -> impl Iterator<Item = (f64, Place)> {
+        self.order
+            .iter()
+            .map(|key| self.found[*key as u32 as usize])
+    }
+}
+
+/// Gathers the neighbours from one distance to below another.
+struct Gather<'a> {
+    from: f64,
+    to: f64,
+    shell: &'a mut Shell,
+}
+
+impl BlockVisitor for Gather<'_> {
+    #[inline(always)]
+    fn visit(&mut self, block: &Block<'_>) {
+        for (group, squared) in block.squared().iter().enumerate() {
+            let mut distances = [0.0; LANES];
+            for k in 0..LANES {
+                distances[k] = squared[k].sqrt();
+            }
+            for (k, &distance) in distances.iter().enumerate() {
+                // What only fills the group is infinitely far away.
+                if distance >= self.from && distance < self.to {
+                    let key = distance.to_bits() >> 32 << 32 | self.shell.found.len() as u64;
+                    let place = block.place(group * LANES + k);
+                    self.shell.order.push(key);
+                    self.shell.found.push((distance, place));
+                }
+            }
+        }
+    }
+}
+
 /// Buffers of one thread, kept from cell to cell.
 #[derive(Debug, Default)]
 pub struct Workspace {
     cell: Cell,
-    /// Neighbours of a shell, and the bits of their distances in order with where they are.
-    shell: Vec<Neighbor>,
-    order: Vec<(u64, u32)>,
+    shell: Shell,
     /// By face of the cell, those of the cube it started from left out.
     bisectors: Vec<Bisector>,
     measures: Vec<FaceMeasure>,
@@ -60,6 +123,7 @@ pub struct CellSearch<'c> {
     /// Half the edge of a cube that holds every cell: no point is farther than half of a + b + c
     /// from the nearest image of a site.
     half_width: f64,
+    plane_spacings: Vec3,
     /// Outer radius of each shell and the grid that finds it, made when first needed.
     shells: Vec<(f64, OnceLock<NeighborGrid>)>,
 }
@@ -86,6 +150,7 @@ impl<'c> CellSearch<'c> {
                 .map(|site| crystal.site_occupancy(site))
                 .collect(),
             half_width,
+            plane_spacings: crystal.lattice.plane_spacings(),
             shells,
         }
     }
@@ -95,7 +160,6 @@ impl<'c> CellSearch<'c> {
         let Workspace {
             cell,
             shell,
-            order,
             bisectors,
             ..
         } = workspace;
@@ -106,48 +170,39 @@ impl<'c> CellSearch<'c> {
         for (outer, grid) in &self.shells {
             self.check_size(*outer)?;
             let grid = grid.get_or_init(|| NeighborGrid::new(self.crystal, *outer));
-            let security_radius = 2.0 * cell.radius();
             shell.clear();
-            order.clear();
-            grid.for_each_block(site, &mut |block: &Block<'_>| {
-                for k in 0..block.len() {
-                    let distance = block.distance(k);
-                    if distance >= inner && distance < security_radius {
-                        order.push((distance.to_bits(), shell.len() as u32));
-                        shell.push(block.neighbor(k));
-                    }
-                }
-            });
-            // Distances are in the order of their bits; where they are equal, the grid's order, which
-            // depends on the crystal alone, decides.
-            order.sort_unstable();
-            for neighbor in order.iter().map(|(_, k)| &shell[*k as usize]) {
-                if neighbor.distance > 2.0 * cell.radius() {
+            let mut gather = Gather {
+                from: inner,
+                to: 2.0 * cell.radius(),
+                shell,
+            };
+            grid.for_each_block(site, &mut gather);
+            shell.sort();
+            for (distance, place) in shell.nearest_first() {
+                if distance > 2.0 * cell.radius() {
                     return Ok(has_alternatives);
                 }
-                if self.alternatives
-                    && self
-                        .crystal
-                        .are_alternatives(site, neighbor.site, neighbor.distance)
+                let neighbor = grid.neighbor(site, place, distance);
+                if self.alternatives && self.crystal.are_alternatives(site, neighbor.site, distance)
                 {
                     has_alternatives = true;
                     continue;
                 }
-                if neighbor.distance < COINCIDENT {
+                if distance < COINCIDENT {
                     return Err(CrystalError::CoincidentSites {
                         site,
                         other: neighbor.site,
-                        distance: neighbor.distance,
+                        distance,
                     });
                 }
-                if self.joins_bisector(bisectors, neighbor) {
+                if self.joins_bisector(bisectors, &neighbor) {
                     continue;
                 }
-                let normal = neighbor.vector.map(|c| c / neighbor.distance);
-                match cell.cut(&normal, 0.5 * neighbor.distance) {
+                let normal = neighbor.vector.map(|c| c / distance);
+                match cell.cut(&normal, 0.5 * distance) {
                     Cut::Missed => {}
                     Cut::Made => bisectors.push(Bisector {
-                        neighbor: *neighbor,
+                        neighbor,
                         occupancy: self.occupancies[neighbor.site],
                     }),
                     Cut::Degenerate => return Err(CrystalError::DegenerateCell { site }),
@@ -186,8 +241,8 @@ impl<'c> CellSearch<'c> {
 
     /// Refuses a search over more images than any sound lattice has within reach.
     fn check_size(&self, cutoff: f64) -> Result<(), CrystalError> {
-        let spacings = self.crystal.lattice.plane_spacings();
-        let images: f64 = spacings.iter().map(|d| 1.0 + 2.0 * cutoff / d).product();
+        let spacings = self.plane_spacings.iter();
+        let images: f64 = spacings.map(|d| 1.0 + 2.0 * cutoff / d).product();
         let pairs = images * self.crystal.n_sites() as f64;
         if pairs <= MAX_SEARCHED {
             Ok(())
