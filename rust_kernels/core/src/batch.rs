@@ -138,10 +138,22 @@ impl<'a> CrystalBatch<'a> {
         &self,
         kernel: impl Fn(usize, &Crystal<'a>) -> Result<T, CrystalError> + Sync + Send,
     ) -> Vec<Result<T, CrystalError>> {
+        self.par_map_init(|| (), |(), k, crystal| kernel(k, crystal))
+    }
+
+    /// The same with buffers that are made once for several crystals.
+    pub fn par_map_init<B, T: Send>(
+        &self,
+        buffers: impl Fn() -> B + Sync + Send,
+        kernel: impl Fn(&mut B, usize, &Crystal<'a>) -> Result<T, CrystalError> + Sync + Send,
+    ) -> Vec<Result<T, CrystalError>> {
         (0..self.len())
             .into_par_iter()
             .with_max_len(8)
-            .map(|k| self.crystal(k).and_then(|crystal| kernel(k, &crystal)))
+            .map_init(buffers, |buffers, k| {
+                let crystal = self.crystal(k)?;
+                kernel(buffers, k, &crystal)
+            })
             .collect()
     }
 }

@@ -50,7 +50,7 @@ pub fn voronoi<'py>(
     let statuses = Statuses::collect(results, |k, cells| {
         let first = view.site_offsets[k];
         let n_chosen = view.sites(k).filter(is_chosen).count();
-        for (row, cell) in (row..).zip(cells.iter().flatten()) {
+        for (row, cell) in (row..).zip(cells.iter().flat_map(|cells| cells.iter())) {
             volumes[row] = cell.volume;
             effective[row] = cell.effective_coordination_number;
             radii[row] = cell.inscribed_radius;

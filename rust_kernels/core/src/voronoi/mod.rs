@@ -87,12 +87,28 @@ pub struct VoronoiCell {
     has_alternatives: bool,
 }
 
+/// Cells of the chosen sites of one crystal.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SiteCells {
+    /// Those that are the same by symmetry are there once.
+    cells: Vec<VoronoiCell>,
+    /// (n_chosen,) the cell of each site.
+    of_site: Vec<u32>,
+}
+
+impl SiteCells {
+    /// The cells, site by site.
+    pub fn iter(&self) -> impl Iterator<Item = &VoronoiCell> {
+        self.of_site.iter().map(|cell| &self.cells[*cell as usize])
+    }
+}
+
 /// Cells of the chosen sites of each crystal, in order.
 pub fn voronoi(
     batch: &CrystalBatch<'_>,
     sites: Option<&[bool]>,
     options: &Options<'_>,
-) -> Result<Vec<Result<Vec<VoronoiCell>, CrystalError>>, BatchError> {
+) -> Result<Vec<Result<SiteCells, CrystalError>>, BatchError> {
     options.validate()?;
     let expected = batch.frac_coords.len();
     if let Some(found) = sites.map(<[bool]>::len)
@@ -104,31 +120,37 @@ pub fn voronoi(
             expected,
         });
     }
-    Ok(batch.par_map(|k, crystal| {
-        let chosen: Vec<usize> = match sites {
-            Some(mask) => {
-                let mask = &mask[batch.sites(k)];
-                (0..mask.len()).filter(|site| mask[*site]).collect()
-            }
-            None => (0..crystal.n_sites()).collect(),
-        };
-        crystal_cells(crystal, &chosen, options)
-    }))
+    Ok(
+        batch.par_map_init(Workspace::default, |workspace, k, crystal| {
+            let chosen: Vec<usize> = match sites {
+                Some(mask) => {
+                    let mask = &mask[batch.sites(k)];
+                    (0..mask.len()).filter(|site| mask[*site]).collect()
+                }
+                None => (0..crystal.n_sites()).collect(),
+            };
+            crystal_cells(workspace, crystal, &chosen, options)
+        }),
+    )
 }
 
 fn crystal_cells(
+    workspace: &mut Workspace,
     crystal: &Crystal<'_>,
     chosen: &[usize],
     options: &Options<'_>,
-) -> Result<Vec<VoronoiCell>, CrystalError> {
+) -> Result<SiteCells, CrystalError> {
     if chosen.is_empty() {
-        return Ok(Vec::new());
+        return Ok(SiteCells::default());
     }
     if crystal.pbc != [true; 3] {
         return Err(CrystalError::NotPeriodic { pbc: crystal.pbc });
     }
-    let cells = if options.faces {
-        compute(crystal, chosen, options)?
+    let found = if options.faces {
+        SiteCells {
+            cells: compute(workspace, crystal, chosen, options)?,
+            of_site: (0..chosen.len() as u32).collect(),
+        }
     } else {
         // What is the same by symmetry is computed once, from a site that does not depend on what
         // else was chosen.
@@ -136,28 +158,29 @@ fn crystal_cells(
         let mut distinct: Vec<usize> = chosen.iter().map(|site| representatives[*site]).collect();
         distinct.sort_unstable();
         distinct.dedup();
-        let cells = compute(crystal, &distinct, options)?;
         let mut position = vec![0; crystal.n_sites()];
         for (k, site) in distinct.iter().enumerate() {
-            position[*site] = k;
+            position[*site] = k as u32;
         }
-        chosen
-            .iter()
-            .map(|site| cells[position[representatives[*site]]].clone())
-            .collect()
+        let of_site = chosen.iter().map(|site| position[representatives[*site]]);
+        SiteCells {
+            of_site: of_site.collect(),
+            cells: compute(workspace, crystal, &distinct, options)?,
+        }
     };
-    if chosen.len() == crystal.n_sites() && !cells.iter().any(|cell| cell.has_alternatives) {
-        let sum: f64 = cells.iter().map(|cell| cell.volume).sum();
+    if chosen.len() == crystal.n_sites() && !found.iter().any(|cell| cell.has_alternatives) {
+        let sum: f64 = found.iter().map(|cell| cell.volume).sum();
         let volume = crystal.lattice.volume();
         if (sum - volume).abs() > VOLUME_TOLERANCE * volume {
             return Err(CrystalError::VoronoiVolume { sum, volume });
         }
     }
-    Ok(cells)
+    Ok(found)
 }
 
 /// Cells of the given sites, in parallel in a large crystal.
 fn compute(
+    workspace: &mut Workspace,
     crystal: &Crystal<'_>,
     sites: &[usize],
     options: &Options<'_>,
@@ -178,8 +201,7 @@ fn compute(
         // The first error by site, whichever thread was first.
         cells.into_iter().collect()
     } else {
-        let mut workspace = Workspace::default();
-        sites.iter().map(|s| solve(&mut workspace, s)).collect()
+        sites.iter().map(|site| solve(workspace, site)).collect()
     }
 }
 

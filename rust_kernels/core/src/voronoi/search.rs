@@ -137,7 +137,8 @@ impl<'c> CellSearch<'c> {
         let density = crystal.n_sites() as f64 / crystal.lattice.volume();
         let sphere = 4.0 / 3.0 * std::f64::consts::PI;
         let mut cutoff = (FIRST_SHELL / (sphere * density)).cbrt();
-        let mut shells = vec![(cutoff, OnceLock::new())];
+        let mut shells = Vec::with_capacity(8);
+        shells.push((cutoff, OnceLock::new()));
         // Twice the corner of the cube, the largest security radius there can be.
         while cutoff < 2.0 * 3f64.sqrt() * half_width {
             cutoff *= SHELL_GROWTH;
