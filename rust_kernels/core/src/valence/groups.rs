@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use crate::batch::{Crystal, map_sites};
 use crate::bond_valence::okeeffe_brese;
 use crate::elements::SYMBOLS;
-use crate::neighbors::NeighborGrid;
+use crate::neighbors::{Block, BlockVisitor, LANES, NeighborGrid};
+use crate::simd;
 use crate::valence::electronegativity::electronegativity;
 
 /// Bonds are summed up to this distance in angstrom.
@@ -72,9 +73,7 @@ pub struct Group {
 pub fn equivalent_sites(crystal: &Crystal<'_>, distance_scale: f64) -> (Vec<Group>, Vec<usize>) {
     let (images, image_of) = images(crystal);
     let grid = NeighborGrid::new(crystal, CUTOFF);
-    let sums = map_sites(images.len(), crystal.is_large(), |k| {
-        bond_valence_sum(crystal, &grid, images[k].site, distance_scale)
-    });
+    let sums = bond_valence_sums(crystal, &grid, &images, distance_scale);
     let mut order: Vec<usize> = (0..images.len()).collect();
     order.sort_by(|&a, &b| {
         let by_species = compare_species(crystal, images[a].site, images[b].site);
@@ -173,39 +172,149 @@ fn cluster<'a>(sorted: &'a [usize], sums: &[f64]) -> Vec<&'a [usize]> {
     }
 }
 
-/// Sum over all bonds of a site, each weighted by the occupancies of both its ends, positive for
-/// a cation.
-fn bond_valence_sum(
+/// For each image the sum over all bonds of its site, each weighted by the occupancies of both its
+/// ends, positive for a cation. Sites that are next to each other are searched around together.
+fn bond_valence_sums(
     crystal: &Crystal<'_>,
     grid: &NeighborGrid,
-    site: usize,
+    images: &[Image],
     distance_scale: f64,
-) -> f64 {
-    let n = SYMBOLS.len() + 1;
-    let filling = |site: usize| {
-        crystal.occupancies[crystal.species(site)]
+) -> Vec<f64> {
+    const NONE: usize = usize::MAX;
+    let mut image_at = vec![NONE; crystal.n_sites()];
+    for (k, image) in images.iter().enumerate() {
+        image_at[image.site] = k;
+    }
+    let most = (0..crystal.n_sites()).map(|site| crystal.species(site).len());
+    let ranks: Vec<Rank> = (0..most.max().unwrap_or(0))
+        .map(|rank| Rank::new(crystal, grid, rank))
+        .collect();
+    let order: Vec<usize> = grid.order().collect();
+    let clusters = grid.clusters_of(|site| image_at[site] != NONE);
+    let found = map_sites(clusters.len(), crystal.is_large(), |k| {
+        let sites = order[clusters[k].clone()].iter();
+        let of_site = |&site| SiteSum::new(crystal, &ranks, site, distance_scale);
+        let mut sums = ClusterSum(sites.map(of_site).collect());
+        grid.for_each_block_of(clusters[k].clone(), &mut sums);
+        sums.0
             .iter()
-            .sum::<f64>()
-    };
-    let filled = filling(site);
-    let mut sum = 0.0;
-    grid.for_each(site, |neighbor| {
-        if neighbor.distance < ALTERNATIVES && filled + filling(neighbor.site) < 1.01 {
-            return;
+            .map(|sum| sum.lanes.iter().sum())
+            .collect::<Vec<f64>>()
+    });
+    let mut sums = vec![0.0; images.len()];
+    for (cluster, found) in clusters.into_iter().zip(found) {
+        for (&site, sum) in order[cluster].iter().zip(found) {
+            sums[image_at[site]] = sum;
         }
-        let distance = neighbor.distance * distance_scale;
-        for i in crystal.species(site) {
-            let row = &BONDS[usize::from(crystal.atomic_numbers[i]) * n..][..n];
-            for j in crystal.species(neighbor.site) {
-                let bond = row[usize::from(crystal.atomic_numbers[j])];
-                if bond.sign != 0.0 {
-                    sum += bond.sign
-                        * crystal.occupancies[i]
-                        * crystal.occupancies[j]
-                        * ((bond.r0 - distance) / okeeffe_brese::B_PYMATGEN).exp();
+    }
+    sums
+}
+
+/// The first, second, ... species of each neighbour, by its slot in the grid.
+struct Rank {
+    elements: Vec<u8>,
+    /// 0 for sites with fewer species.
+    occupancies: Vec<f64>,
+}
+
+impl Rank {
+    fn new(crystal: &Crystal<'_>, grid: &NeighborGrid, rank: usize) -> Self {
+        let entry = |site: usize| crystal.species(site).nth(rank);
+        Self {
+            elements: grid.by_slot(|site| entry(site).map_or(0, |s| crystal.atomic_numbers[s])),
+            occupancies: grid.by_slot(|site| entry(site).map_or(0.0, |s| crystal.occupancies[s])),
+        }
+    }
+}
+
+/// Adds up the bond valences of one site.
+struct SiteSum<'a> {
+    crystal: &'a Crystal<'a>,
+    ranks: &'a [Rank],
+    site: usize,
+    /// For each species of the site, its bonds with each element and its occupancy.
+    species: Vec<(&'static [Bond], f64)>,
+    distance_scale: f64,
+    lanes: [f64; LANES],
+}
+
+/// Adds up those of sites that are searched around together.
+struct ClusterSum<'a>(Vec<SiteSum<'a>>);
+
+impl BlockVisitor for ClusterSum<'_> {
+    #[inline(always)]
+    fn visit(&mut self, block: &Block<'_>) {
+        self.0[block.member()].add(block);
+    }
+}
+
+impl<'a> SiteSum<'a> {
+    fn new(crystal: &'a Crystal<'a>, ranks: &'a [Rank], site: usize, distance_scale: f64) -> Self {
+        let n = SYMBOLS.len() + 1;
+        let bonds = |species: usize| {
+            let first = usize::from(crystal.atomic_numbers[species]) * n;
+            (&BONDS[first..first + n], crystal.occupancies[species])
+        };
+        Self {
+            crystal,
+            ranks,
+            site,
+            species: crystal.species(site).map(bonds).collect(),
+            distance_scale,
+            lanes: [0.0; LANES],
+        }
+    }
+
+    /// Adds some neighbours.
+    #[inline(always)]
+    fn add(&mut self, block: &Block<'_>) {
+        let groups = block.squared().iter().zip(block.slots());
+        for (group, (squared, slots)) in groups.enumerate() {
+            let (mut distances, mut close) = ([0.0; LANES], false);
+            for k in 0..LANES {
+                distances[k] = squared[k].sqrt();
+                close |= distances[k] < ALTERNATIVES;
+            }
+            if close {
+                self.pass_over_alternatives(block, group * LANES, &mut distances);
+            }
+            for rank in self.ranks {
+                for (bonds, occupancy) in &self.species {
+                    let (mut exponents, mut counts) = ([0.0; LANES], [0.0; LANES]);
+                    for k in 0..LANES {
+                        let slot = slots[k] as usize;
+                        let bond = &bonds[usize::from(rank.elements[slot])];
+                        let distance = distances[k] * self.distance_scale;
+                        exponents[k] = (bond.r0 - distance) * (1.0 / okeeffe_brese::B_PYMATGEN);
+                        counts[k] = bond.sign * occupancy * rank.occupancies[slot];
+                    }
+                    let mut valences = [0.0; LANES];
+                    for k in 0..LANES {
+                        valences[k] = simd::exp(exponents[k]);
+                    }
+                    for k in 0..LANES {
+                        self.lanes[k] += counts[k] * valences[k];
+                    }
                 }
             }
         }
-    });
-    sum
+    }
+
+    /// Moves alternatives of the site out of reach; `first` is the number within the block of the
+    /// first distance.
+    #[cold]
+    fn pass_over_alternatives(
+        &self,
+        block: &Block<'_>,
+        first: usize,
+        distances: &mut [f64; LANES],
+    ) {
+        let filled = self.crystal.site_occupancy(self.site);
+        for (k, distance) in (first..block.len()).zip(distances) {
+            let other = self.crystal.site_occupancy(block.site(k));
+            if *distance < ALTERNATIVES && filled + other < 1.01 {
+                *distance = f64::INFINITY;
+            }
+        }
+    }
 }
