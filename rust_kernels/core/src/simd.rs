@@ -5,13 +5,15 @@
 //! same order and never fuse a multiplication with an addition, so that results are the same bit
 //! for bit on every machine.
 
+mod atan2;
 mod below;
 mod exp;
 mod turns;
 
-pub use below::below;
+pub use atan2::atan2;
+pub(crate) use below::below;
 #[cfg(target_arch = "x86_64")]
-pub use below::{below_avx2, below_avx512};
+pub(crate) use below::{below_avx2, below_avx512};
 pub use exp::exp;
 pub use turns::cos_sin_of_turns;
 

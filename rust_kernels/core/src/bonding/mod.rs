@@ -20,7 +20,7 @@ use crate::error::{BatchError, CrystalError};
 use crate::neighbors::{NeighborGrid, check_pairs};
 use atoms::Atoms;
 use moments::Moments;
-use site::{BondSearch, SiteBonds, SlotAtoms};
+use site::{BondSearch, Buffers, SiteBonds, SlotAtoms};
 
 /// Largest radius, in angstrom, and largest multiple of a sum of radii that are taken.
 const LARGEST_RADIUS: f64 = 5.0;
@@ -109,7 +109,7 @@ pub fn bond_statistics(
     options: &Options<'_>,
 ) -> Result<Vec<Result<BondStatistics, CrystalError>>, BatchError> {
     options.validate()?;
-    Ok(batch.par_map(|_, crystal| {
+    Ok(batch.par_map_init(Buffers::default, |buffers, _, crystal| {
         let atoms = Atoms::new(crystal, options)?;
         let representatives = crystal.representatives();
         let mut multiplicities = vec![0.0; crystal.n_sites()];
@@ -131,7 +131,7 @@ pub fn bond_statistics(
                     grid: &grid,
                     slots: &slots,
                 };
-                bonds_around(crystal, &search, &distinct)
+                bonds_around(buffers, crystal, &search, &distinct)
             }
             None => vec![SiteBonds::default(); distinct.len()],
         };
@@ -143,18 +143,24 @@ pub fn bond_statistics(
 }
 
 /// The bonds of some sites, in parallel in a large crystal.
-fn bonds_around(crystal: &Crystal<'_>, search: &BondSearch<'_>, sites: &[usize]) -> Vec<SiteBonds> {
+fn bonds_around(
+    buffers: &mut Buffers,
+    crystal: &Crystal<'_>,
+    search: &BondSearch<'_>,
+    sites: &[usize],
+) -> Vec<SiteBonds> {
     if crystal.is_large() {
         sites
             .par_iter()
             .with_min_len(MIN_SITES_PER_JOB)
-            .map_init(Vec::new, |buffer, site| search.around(*site, buffer))
+            .map_init(Buffers::default, |buffers, site| {
+                search.around(*site, buffers)
+            })
             .collect()
     } else {
-        let mut buffer = Vec::new();
         sites
             .iter()
-            .map(|site| search.around(*site, &mut buffer))
+            .map(|site| search.around(*site, buffers))
             .collect()
     }
 }

@@ -41,6 +41,35 @@ pub struct SiteBonds {
     pub order: f64,
 }
 
+/// Buffers of one thread, kept from site to site.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    bonds: Vec<Bond>,
+    angles: Angles,
+}
+
+/// Angles between bonds: their sines and cosines, both times the lengths of the two bonds, and
+/// their weights.
+#[derive(Debug, Default)]
+struct Angles {
+    /// Squares, until the angles in degrees take their place.
+    sines: Vec<f64>,
+    cosines: Vec<f64>,
+    weights: Vec<f64>,
+}
+
+impl simd::Work for &mut Angles {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (sine, cosine) in self.sines.iter_mut().zip(&self.cosines) {
+            // The arc tangent is exact to rounding at every angle, unlike the arc cosine.
+            *sine = simd::atan2(sine.sqrt(), *cosine).to_degrees();
+        }
+    }
+}
+
 /// What a search needs to know of the atoms, by their slots in the grid.
 #[derive(Debug)]
 pub struct SlotAtoms {
@@ -70,8 +99,9 @@ pub struct BondSearch<'a> {
 }
 
 impl BondSearch<'_> {
-    /// The bonds of a site; `bonds` is a buffer.
-    pub fn around(&self, site: usize, bonds: &mut Vec<Bond>) -> SiteBonds {
+    /// The bonds of a site.
+    pub fn around(&self, site: usize, buffers: &mut Buffers) -> SiteBonds {
+        let Buffers { bonds, angles } = buffers;
         bonds.clear();
         let mut visitor = Visitor {
             crystal: self.crystal,
@@ -101,7 +131,10 @@ impl BondSearch<'_> {
             found.unlike += weight * self.unlikeness(site, bond.site);
         }
         if bonds.len() <= MOST_BONDS {
-            self.add_angles(bonds, &mut found.angles);
+            self.find_angles(bonds, angles);
+            for (angle, weight) in angles.sines.iter().zip(&angles.weights) {
+                found.angles.add(*angle, *weight);
+            }
         }
         found
     }
@@ -121,7 +154,10 @@ impl BondSearch<'_> {
     }
 
     /// The angles between each two bonds whose ends can be there at one time.
-    fn add_angles(&self, bonds: &[Bond], angles: &mut Moments) {
+    fn find_angles(&self, bonds: &[Bond], angles: &mut Angles) {
+        for list in [&mut angles.sines, &mut angles.cosines, &mut angles.weights] {
+            list.clear();
+        }
         let occupancies = &self.atoms.occupancies;
         for (k, one) in bonds.iter().enumerate() {
             let weight = occupancies[one.site];
@@ -133,12 +169,13 @@ impl BondSearch<'_> {
                         continue;
                     }
                 }
-                // The arc tangent is exact to rounding at every angle, unlike the arc cosine.
-                let sine = norm(&cross(&one.vector, &two.vector));
-                let angle = sine.atan2(dot(&one.vector, &two.vector)).to_degrees();
-                angles.add(angle, weight * other);
+                let normal = cross(&one.vector, &two.vector);
+                angles.sines.push(dot(&normal, &normal));
+                angles.cosines.push(dot(&one.vector, &two.vector));
+                angles.weights.push(weight * other);
             }
         }
+        simd::dispatch(simd::level(), angles);
     }
 }
 

@@ -105,6 +105,14 @@ pub struct Cell {
     outline: Vec<Crossing>,
     rays: Vec<Rays>,
     face_starts: Vec<u32>,
+    phases: Phases,
+}
+
+/// For each face a complex number whose phase is half its solid angle.
+#[derive(Debug, Default)]
+struct Phases {
+    real: Vec<f64>,
+    imaginary: Vec<f64>,
 }
 
 impl Default for Cell {
@@ -121,6 +129,7 @@ impl Default for Cell {
             outline: Vec::new(),
             rays: Vec::new(),
             face_starts: Vec::new(),
+            phases: Phases::default(),
         }
     }
 }
@@ -322,19 +331,15 @@ impl Cell {
         for k in (n_new..self.removed.len()).rev() {
             self.swap_remove(self.removed[k] as usize);
         }
+        let larger = |one: f64, other: f64| if one > other { one } else { other };
         let mut farthest = [0.0; LANES];
         for group in &self.groups {
-            for lane in 0..LANES {
+            for (lane, farthest) in farthest.iter_mut().enumerate() {
                 let (x, y, z) = (group.x[lane], group.y[lane], group.z[lane]);
                 let squared = x * x + y * y + z * z;
-                farthest[lane] = if squared > farthest[lane] {
-                    squared
-                } else {
-                    farthest[lane]
-                };
+                *farthest = larger(squared, *farthest);
             }
         }
-        let larger = |one: f64, other: f64| if one > other { one } else { other };
         self.radius_squared = farthest.into_iter().fold(0.0, larger);
     }
 
@@ -376,13 +381,25 @@ impl Cell {
             }
         }
         measures.clear();
-        measures.extend(self.face_starts.iter().map(|start| {
-            if *start == NONE {
-                FaceMeasure::default()
+        self.phases.real.clear();
+        self.phases.imaginary.clear();
+        for start in &self.face_starts {
+            let (volume, [real, imaginary]) = if *start == NONE {
+                (0.0, [1.0, 0.0])
             } else {
                 self.measure_face(*start)
-            }
-        }));
+            };
+            measures.push(FaceMeasure {
+                volume,
+                solid_angle: 0.0,
+            });
+            self.phases.real.push(real);
+            self.phases.imaginary.push(imaginary);
+        }
+        simd::dispatch(self.level, FindAngles(&mut self.phases));
+        for (measure, angle) in measures.iter_mut().zip(&self.phases.imaginary) {
+            measure.solid_angle = 2.0 * angle;
+        }
     }
 
     /// Direction of a vertex from the origin, and its distance.
@@ -392,7 +409,8 @@ impl Cell {
         ([rays.x[lane], rays.y[lane], rays.z[lane]], rays.radii[lane])
     }
 
-    fn measure_face(&self, start: u32) -> FaceMeasure {
+    /// Volume of the pyramid to a face, and the number whose phase is half the solid angle.
+    fn measure_face(&self, start: u32) -> (f64, [f64; 2]) {
         let apex = vertex_of(start);
         let (a, apex_radius) = self.ray(apex);
         let mut arrival = twin(&self.corners, start);
@@ -414,10 +432,7 @@ impl Cell {
             );
             (b, radius) = (c, current_radius);
         }
-        FaceMeasure {
-            volume: volume * apex_radius / 6.0,
-            solid_angle: 2.0 * imaginary.atan2(real),
-        }
+        (volume * apex_radius / 6.0, [real, imaginary])
     }
 }
 
@@ -473,6 +488,20 @@ impl simd::Work for FindRays<'_> {
     }
 }
 
+/// Turns the imaginary parts into phases.
+struct FindAngles<'a>(&'a mut Phases);
+
+impl simd::Work for FindAngles<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (real, imaginary) in self.0.real.iter().zip(&mut self.0.imaginary) {
+            *imaginary = simd::atan2(*imaginary, *real);
+        }
+    }
+}
+
 #[inline(always)]
 fn position(groups: &[Group], vertex: usize) -> Vec3 {
     let (group, lane) = (&groups[vertex / LANES], vertex % LANES);
@@ -520,7 +549,11 @@ fn vertex_of(half_edge: u32) -> usize {
 /// The half-edge that goes on along a face, from the twin of the one that arrives.
 #[inline(always)]
 fn turn_left(twin: u32) -> u32 {
-    if twin % 4 == 0 { twin + 2 } else { twin - 1 }
+    if twin.is_multiple_of(4) {
+        twin + 2
+    } else {
+        twin - 1
+    }
 }
 
 #[cfg(test)]
