@@ -36,6 +36,9 @@ PAIR_FLOP = 10
 BOND_FLOP = 40
 """Operations for a bond: an exponential by a polynomial of degree 11, its argument, two sums."""
 
+POINT_BYTES = 24
+"""Coordinates of a neighbour."""
+
 PAIR_BYTES = 36
 """Coordinates of a neighbour, its ion and occupancy."""
 
@@ -152,10 +155,9 @@ def _sums(effort: Effort) -> Iterator[Limit]:
             system,
             ions.n_sites,
             timed("pyhpc", effort, run),
-            flop=PAIR_FLOP * len(pairs.i) + BOND_FLOP * bonds,
-            bytes=PAIR_BYTES * len(pairs.i),
-            note="atoms tested in vain, exponentials of pairs of like charge (for whole vectors), "
-            "parameters fetched one by one",
+            flop=(PAIR_FLOP + BOND_FLOP) * bonds,
+            bytes=POINT_BYTES * bonds,
+            note="atoms tested in vain, vectors that the bonds of a site do not fill, the grid",
         )
 
 

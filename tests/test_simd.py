@@ -14,6 +14,7 @@ LEVELS = ["scalar", "avx2", "avx512"]
 
 DIGESTS = """
 import hashlib
+from dataclasses import replace
 import numpy as np
 from pyhpc import CrystalBatch, kernels
 
@@ -38,12 +39,13 @@ pairs = kernels.neighbor_list(batch, 6.0)
 cells = kernels.voronoi(batch)
 ions = kernels.ion_environments(batch, 3, np.full(118, 2.5), np.arange(118) == 7)
 sums = kernels.bond_valence_sums(batch)
+full = kernels.bond_valence_sums(replace(batch, occupancies=np.ones(len(batch.occupancies))))
 bonds = kernels.bond_statistics(batch, np.full(118, 1.2), np.arange(118.0))
 print(kernels.simd_level())
 for values in (pairs.i, pairs.j, pairs.shifts, pairs.distances, cells.volumes,
                cells.coordination_numbers[0.0], ions.ion_distances, ions.coordination_numbers,
                cells.effective_coordination_numbers, cells.inscribed_radii,
-               bonds.lengths, bonds.angles, bonds.bond_orders, sums.sums, sums.gii):
+               bonds.lengths, bonds.angles, bonds.bond_orders, sums.sums, sums.gii, full.sums):
     assert len(values) and not np.isnan(values).all()
     print(hashlib.sha256(values.tobytes()).hexdigest())
 """
@@ -63,7 +65,7 @@ def test_every_level_gives_the_same_bits():
         used = result.stdout.split()[0]
         assert LEVELS.index(used) <= LEVELS.index(level)
     digests = [result.stdout.split()[1:] for result in results.values()]
-    assert len(digests[0]) == 15
+    assert len(digests[0]) == 16
     assert digests[0] == digests[1] == digests[2]
     assert results["scalar"].stdout.split()[0] == "scalar"
 

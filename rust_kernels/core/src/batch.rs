@@ -217,16 +217,23 @@ impl Crystal<'_> {
     /// both there: each is filled in part, together they are filled at most once, and they are
     /// closer than atoms can be.
     pub fn are_alternatives(&self, i: usize, j: usize, distance: f64) -> bool {
-        if distance >= SHORTEST_BOND {
-            return false;
-        }
+        distance < SHORTEST_BOND && distance < self.alternatives_within(i, j)
+    }
+
+    /// Two sites that hold what these two hold are alternatives where they are closer than this; 0
+    /// where they never are.
+    pub fn alternatives_within(&self, i: usize, j: usize) -> f64 {
         let occupancies = [i, j].map(|site| self.site_occupancy(site));
+        let in_part = occupancies.iter().all(|occupancy| *occupancy < 1.0)
+            && occupancies.iter().sum::<f64>() <= 1.0 + OCCUPANCY_TOLERANCE;
         let hydrogen = [i, j]
             .iter()
             .any(|&site| self.atomic_numbers[self.species(site)].contains(&1));
-        occupancies.iter().all(|occupancy| *occupancy < 1.0)
-            && occupancies.iter().sum::<f64>() <= 1.0 + OCCUPANCY_TOLERANCE
-            && (!hydrogen || distance < SHORTEST_BOND_TO_HYDROGEN)
+        match (in_part, hydrogen) {
+            (false, _) => 0.0,
+            (true, true) => SHORTEST_BOND_TO_HYDROGEN,
+            (true, false) => SHORTEST_BOND,
+        }
     }
 
     /// For each site the first site that is the same by symmetry, itself where none is known.

@@ -22,7 +22,7 @@ pub use grid::{Neighbor, NeighborGrid};
 pub use images::{CellImages, MOST_SITES, PairBlock, PairVisitor, Pairs};
 pub use list::{NeighborLists, PairSlices};
 pub use scan::LANES;
-pub use search::{Block, BlockVisitor, Place};
+pub use search::{Block, BlockVisitor, MOST_MEMBERS, Place};
 
 /// Most pairs of one crystal that are listed or summed over (36 bytes a pair: 18 GB as a list).
 const MAX_PAIRS: f64 = 5e8;

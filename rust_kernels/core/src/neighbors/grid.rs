@@ -58,13 +58,16 @@ pub struct Home {
 /// vector goes on, through images of the cell, as far as any search may reach, so that what a search
 /// takes of a row is one run of atoms that lie next to each other in memory. Along the other
 /// vectors it is the searching site that is moved. Of each row only the bins that the cutoff's
-/// sphere can touch are run through.
+/// sphere can touch are run through. Sites that are in groups are lined up in rows of their own, so
+/// that the neighbours in one group are found without a look at the others.
 #[derive(Debug)]
 pub struct NeighborGrid {
     pub(super) level: Level,
     pub(super) cutoff: f64,
     pub(super) periodic: [bool; 3],
-    /// Columns of bins in the cell, as seen along the rows.
+    /// Groups of sites, at least one.
+    pub(super) n_groups: usize,
+    /// Columns of bins in the cell, as seen along the rows: so many rows has each group.
     pub(super) n_columns: [i64; 2],
     /// Bins of a row, images included.
     pub(super) n_layers: i64,
@@ -72,7 +75,7 @@ pub struct NeighborGrid {
     pub(super) n_below: i64,
     pub(super) rows: RowShape,
     pub(super) atoms: Atoms,
-    /// First slot of each bin, row after row, and the number of atoms.
+    /// First slot of each bin, row after row and group after group, and the number of atoms.
     pub(super) starts: Vec<u32>,
     /// Sites bin after bin, and where each is in that order: its rank.
     pub(super) order: Vec<u32>,
@@ -98,8 +101,17 @@ impl NeighborGrid {
 
     /// The same with the instructions of a level, which must be supported.
     pub fn with_level(crystal: &Crystal<'_>, cutoff: f64, level: Level) -> Self {
+        let together = vec![0; crystal.n_sites()];
+        Self::grouped(crystal, cutoff, level, &together)
+    }
+
+    /// The same with sites in groups: (n_sites,) the number of each one's, from 0 without gaps.
+    pub fn grouped(crystal: &Crystal<'_>, cutoff: f64, level: Level, groups: &[u8]) -> Self {
         assert!(level.is_supported());
-        let n = crystal.n_sites();
+        assert_eq!(groups.len(), crystal.n_sites());
+        let n_groups = groups.iter().max().map_or(1, |&last| usize::from(last) + 1);
+        // Sites of a group, on average.
+        let n = crystal.n_sites() as f64 / n_groups as f64;
         let periodic = crystal.pbc;
         let (basis, steps) = crystal.lattice.reduced(periodic);
         let spacings = basis.plane_spacings();
@@ -125,12 +137,12 @@ impl NeighborGrid {
             }
         });
         let volume = basis.volume() * seen.iter().product::<f64>();
-        let width = (ATOMS_PER_RUN * volume / (n as f64 * 2.0 * cutoff)).sqrt();
+        let width = (ATOMS_PER_RUN * volume / (n * 2.0 * cutoff)).sqrt();
         // Not many more bins than atoms.
-        let wanted = [0, 1].map(|k| (lengths[k] / width).clamp(1.0, n as f64));
-        let excess = (wanted[0] * wanted[1] / n as f64).max(1.0).sqrt();
+        let wanted = [0, 1].map(|k| (lengths[k] / width).clamp(1.0, n.max(1.0)));
+        let excess = (wanted[0] * wanted[1] / n).max(1.0).sqrt();
         let n_columns = wanted.map(|count| (count / excess).max(1.0) as i64);
-        let n_home = (n as i64 / (n_columns[0] * n_columns[1])).max(1);
+        let n_home = ((n / (n_columns[0] * n_columns[1]) as f64) as i64).max(1);
         let n_bins = [n_columns[0], n_columns[1], n_home];
 
         let share: Vec3 = std::array::from_fn(|k| extent[k] / n_bins[k] as f64);
@@ -162,6 +174,7 @@ impl NeighborGrid {
             level,
             cutoff,
             periodic,
+            n_groups,
             n_columns,
             n_layers: n_home + 2 * n_below,
             n_below,
@@ -176,35 +189,39 @@ impl NeighborGrid {
             offsets,
             image_labels,
         };
-        grid.fill_rows(n_home, &basis.rows()[2], &steps[2]);
+        grid.fill_rows(groups, n_home, &basis.rows()[2], &steps[2]);
         grid
     }
 
     /// Lines up the atoms, row after row, each through all its images; `vector` and `step` lead
     /// from one image to the next.
-    fn fill_rows(&mut self, n_home: i64, vector: &Vec3, step: &[i32; 3]) {
-        let n_rows = self.n_columns[0] * self.n_columns[1];
+    fn fill_rows(&mut self, groups: &[u8], n_home: i64, vector: &Vec3, step: &[i32; 3]) {
+        let n_rows = self.n_groups as i64 * self.n_columns[0] * self.n_columns[1];
         let n_bins = [self.n_columns[0], self.n_columns[1], n_home];
-        let bin = |home: &Home| {
+        let bin_of = |(home, &group): (&Home, &u8)| {
             let [x, y, z]: [i64; 3] =
                 std::array::from_fn(|k| (home.place[k] as i64).clamp(0, n_bins[k] - 1));
-            ((x * n_bins[1] + y) * n_bins[2] + z) as usize
+            (((i64::from(group) * n_bins[0] + x) * n_bins[1] + y) * n_bins[2] + z) as u32
         };
+        let bins: Vec<u32> = self.homes.iter().zip(groups).map(bin_of).collect();
         let mut home_starts = vec![0u32; (n_rows * n_home) as usize + 1];
-        for home in &self.homes {
-            home_starts[bin(home) + 1] += 1;
+        for &bin in &bins {
+            home_starts[bin as usize + 1] += 1;
         }
         for b in 1..home_starts.len() {
             home_starts[b] += home_starts[b - 1];
         }
         let mut next = home_starts.clone();
         self.order = vec![0; self.homes.len()];
-        for (site, home) in self.homes.iter().enumerate() {
-            let rank = &mut next[bin(home)];
-            self.order[*rank as usize] = site as u32;
-            self.ranks.push(*rank);
-            *rank += 1;
-        }
+        self.ranks = (bins.into_iter().enumerate())
+            .map(|(site, bin)| {
+                let next = &mut next[bin as usize];
+                let rank = *next;
+                self.order[rank as usize] = site as u32;
+                *next += 1;
+                rank
+            })
+            .collect();
         let in_order = self.order.iter().map(|&site| self.homes[site as usize]);
         self.homes = in_order.collect();
 
@@ -217,30 +234,40 @@ impl NeighborGrid {
         atoms.labels.reserve_exact(most);
         self.starts
             .reserve_exact((n_rows * self.n_layers) as usize + 1);
+        let end = self.n_layers - self.n_below;
         for row in 0..n_rows {
-            let first = -self.n_below;
-            let (mut image, mut layer) = (first.div_euclid(n_home), first.rem_euclid(n_home));
-            for _ in 0..self.n_layers {
-                self.starts.push(atoms.labels.len() as u32);
-                let at = (row * n_home + layer) as usize;
+            // What there is of the row in one image after another.
+            let mut layer = -self.n_below;
+            while layer < end {
+                let image = layer.div_euclid(n_home);
+                let first = layer - image * n_home;
+                let n_taken = (n_home - first).min(end - layer);
+                let first = (row * n_home + first) as usize;
+                let starts = &home_starts[first..=first + n_taken as usize];
+                let ranks = starts[0] as usize..starts[n_taken as usize] as usize;
+                let n_before = atoms.labels.len() as u32;
+                let to_slot = |&rank: &u32| n_before + (rank - starts[0]);
+                self.starts
+                    .extend(starts[..n_taken as usize].iter().map(to_slot));
+                let homes = &mut self.homes[ranks.clone()];
+                if image == 0 {
+                    for (home, slot) in homes.iter_mut().zip(n_before..) {
+                        home.slot = slot;
+                    }
+                }
                 let offset = vector.map(|x| image as f64 * x);
                 let shift = step.map(|x| image as i32 * x);
-                let here = home_starts[at] as usize..home_starts[at + 1] as usize;
-                for (home, &site) in self.homes[here.clone()].iter_mut().zip(&self.order[here]) {
-                    if image == 0 {
-                        home.slot = atoms.labels.len() as u32;
-                    }
-                    atoms.x.push(home.coords[0] + offset[0]);
-                    atoms.y.push(home.coords[1] + offset[1]);
-                    atoms.z.push(home.coords[2] + offset[2]);
-                    atoms
-                        .labels
-                        .push(label(site as usize, |k| shift[k] - home.wrap[k]));
+                for (k, list) in [&mut atoms.x, &mut atoms.y, &mut atoms.z]
+                    .into_iter()
+                    .enumerate()
+                {
+                    list.extend(homes.iter().map(|home| home.coords[k] + offset[k]));
                 }
-                layer += 1;
-                if layer == n_home {
-                    (image, layer) = (image + 1, 0);
-                }
+                let own = homes.iter().zip(&self.order[ranks]);
+                atoms.labels.extend(
+                    own.map(|(home, &site)| label(site as usize, |k| shift[k] - home.wrap[k])),
+                );
+                layer += n_taken;
             }
         }
         let n = atoms.labels.len();
@@ -259,7 +286,7 @@ impl NeighborGrid {
     }
 
     /// Ranges of that order, which together are all of it, of sites that are next to each other in a
-    /// row and so find much the same atoms: [`MOST_MEMBERS`] at most.
+    /// row (so of one group) and find much the same atoms: [`MOST_MEMBERS`] at most.
     pub fn clusters(&self) -> Vec<Range<usize>> {
         let most = (CLUSTER_LENGTH * self.cutoff * self.rows.per_step).max(1.0);
         let mut clusters = Vec::with_capacity(2 * self.order.len() / MOST_MEMBERS + 1);

@@ -30,16 +30,20 @@ const MOST_CANDIDATES: usize = 1024;
 #[derive(Debug)]
 pub struct Candidates {
     len: usize,
+    /// Whether slots and images are written.
+    places: bool,
     coords: [[MaybeUninit<f64>; MOST_CANDIDATES + LANES]; 3],
     slots: [MaybeUninit<u32>; MOST_CANDIDATES + LANES],
     images: [MaybeUninit<u32>; MOST_CANDIDATES + LANES],
 }
 
 impl Candidates {
+    /// With or without `places`, which tell who the candidates are.
     #[inline(always)]
-    pub fn new() -> Self {
+    pub fn new(places: bool) -> Self {
         Self {
             len: 0,
+            places,
             coords: [[MaybeUninit::uninit(); MOST_CANDIDATES + LANES]; 3],
             slots: [MaybeUninit::uninit(); MOST_CANDIDATES + LANES],
             images: [MaybeUninit::uninit(); MOST_CANDIDATES + LANES],
@@ -83,8 +87,10 @@ impl Candidates {
             to_x[k] = x[k].map(|x| MaybeUninit::new(x + offset[0]));
             to_y[k] = y[k].map(|y| MaybeUninit::new(y + offset[1]));
             to_z[k] = z[k].map(|z| MaybeUninit::new(z + offset[2]));
-            to_slots[k] = std::array::from_fn(|lane| MaybeUninit::new(first + lane as u32));
-            to_images[k] = [MaybeUninit::new(image); LANES];
+            if self.places {
+                to_slots[k] = std::array::from_fn(|lane| MaybeUninit::new(first + lane as u32));
+                to_images[k] = [MaybeUninit::new(image); LANES];
+            }
         }
         self.len += slots.len();
     }
@@ -127,16 +133,20 @@ impl Candidates {
 #[derive(Debug)]
 pub struct Hits {
     len: usize,
+    /// Whether slots and images are written.
+    places: bool,
     squared: [MaybeUninit<f64>; CAPACITY + LANES],
     slots: [MaybeUninit<u32>; CAPACITY + LANES],
     images: [MaybeUninit<u32>; CAPACITY + LANES],
 }
 
 impl Hits {
+    /// With or without `places`, which tell who the atoms are.
     #[inline(always)]
-    pub fn new() -> Self {
+    pub fn new(places: bool) -> Self {
         Self {
             len: 0,
+            places,
             squared: [MaybeUninit::uninit(); CAPACITY + LANES],
             slots: [MaybeUninit::uninit(); CAPACITY + LANES],
             images: [MaybeUninit::uninit(); CAPACITY + LANES],
@@ -180,13 +190,15 @@ impl Hits {
     /// Places among the atoms of the grid likewise.
     #[inline(always)]
     pub fn slots(&self) -> &[[u32; LANES]] {
-        // SAFETY: as above.
+        assert!(self.places);
+        // SAFETY: as above, where places are.
         unsafe { groups(&self.slots, self.len) }
     }
 
     /// Which image of the rows each atom was found in, likewise.
     #[inline(always)]
     pub fn images(&self) -> &[[u32; LANES]] {
+        assert!(self.places);
         // SAFETY: as above.
         unsafe { groups(&self.images, self.len) }
     }
@@ -218,7 +230,8 @@ impl Query {
     /// Checks, in one place, what the scans rest on: that the candidates are written up to the end of
     /// the last group, and that there is room for hits.
     #[inline(always)]
-    fn check<const KEEP: bool>(&self, candidates: &Candidates, hits: &Hits) {
+    fn check<const KEEP: bool, const PLACES: bool>(&self, candidates: &Candidates, hits: &Hits) {
+        assert!(candidates.places == PLACES && hits.places == PLACES);
         assert!(self.start < self.end && self.end <= self.start + PIECE);
         assert!(self.end <= candidates.len && candidates.len <= MOST_CANDIDATES);
         assert!(self.end == candidates.len || (self.end - self.start).is_multiple_of(LANES));
@@ -229,8 +242,12 @@ impl Query {
 /// Adds the candidates that are within the cutoff; without `KEEP` they are only counted. The
 /// candidates are to be padded.
 #[inline(always)]
-pub fn scalar<const KEEP: bool>(candidates: &Candidates, query: &Query, hits: &mut Hits) {
-    query.check::<KEEP>(candidates, hits);
+pub fn scalar<const KEEP: bool, const PLACES: bool>(
+    candidates: &Candidates,
+    query: &Query,
+    hits: &mut Hits,
+) {
+    query.check::<KEEP, PLACES>(candidates, hits);
     let [x0, y0, z0] = query.origin;
     for k in query.start..query.end {
         // SAFETY: written by `add`, as are all up to `len`.
@@ -240,6 +257,8 @@ pub fn scalar<const KEEP: bool>(candidates: &Candidates, query: &Query, hits: &m
         // Written in any case, and overwritten unless it counts: no branch to predict.
         if KEEP {
             hits.squared[hits.len].write(squared);
+        }
+        if KEEP && PLACES {
             hits.slots[hits.len] = candidates.slots[k];
             hits.images[hits.len] = candidates.images[k];
         }
@@ -259,8 +278,12 @@ mod x86 {
     /// As [`super::scalar`], eight candidates at a time.
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
     #[inline]
-    pub fn avx512<const KEEP: bool>(candidates: &Candidates, query: &Query, hits: &mut Hits) {
-        query.check::<KEEP>(candidates, hits);
+    pub fn avx512<const KEEP: bool, const PLACES: bool>(
+        candidates: &Candidates,
+        query: &Query,
+        hits: &mut Hits,
+    ) {
+        query.check::<KEEP, PLACES>(candidates, hits);
         let [x0, y0, z0] = query.origin.map(|x| _mm512_set1_pd(x));
         let [x, y, z] = candidates
             .coords
@@ -290,15 +313,20 @@ mod x86 {
             );
             let inside = _mm512_cmp_pd_mask::<_CMP_LT_OQ>(squared, cutoff_squared);
             if KEEP {
-                // SAFETY: the loads as above; for the stores `check` found room for all candidates
-                // of the query, which are whole groups but for the last.
+                // SAFETY: `check` found room for all candidates of the query, which are whole groups
+                // but for the last.
                 unsafe {
-                    let slots = _mm256_loadu_si256(slots.add(k).cast());
-                    let images = _mm256_loadu_si256(images.add(k).cast());
                     _mm512_storeu_pd(
                         hits.squared.as_mut_ptr().add(len).cast(),
                         _mm512_maskz_compress_pd(inside, squared),
                     );
+                }
+            }
+            if KEEP && PLACES {
+                // SAFETY: the loads as those of coordinates, the stores as above.
+                unsafe {
+                    let slots = _mm256_loadu_si256(slots.add(k).cast());
+                    let images = _mm256_loadu_si256(images.add(k).cast());
                     _mm256_storeu_si256(
                         hits.slots.as_mut_ptr().add(len).cast(),
                         _mm256_maskz_compress_epi32(inside, slots),
@@ -337,8 +365,12 @@ mod x86 {
     /// As [`super::scalar`], four candidates at a time.
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
     #[inline]
-    pub fn avx2<const KEEP: bool>(candidates: &Candidates, query: &Query, hits: &mut Hits) {
-        query.check::<KEEP>(candidates, hits);
+    pub fn avx2<const KEEP: bool, const PLACES: bool>(
+        candidates: &Candidates,
+        query: &Query,
+        hits: &mut Hits,
+    ) {
+        query.check::<KEEP, PLACES>(candidates, hits);
         let [x0, y0, z0] = query.origin.map(|x| _mm256_set1_pd(x));
         let [x, y, z] = candidates
             .coords
@@ -369,15 +401,18 @@ mod x86 {
             let inside = _mm256_cmp_pd::<_CMP_LT_OQ>(squared, cutoff_squared);
             let inside = _mm256_movemask_pd(inside) as usize;
             if KEEP {
-                // SAFETY: a row of the table is as long as the vector; the loads as above; for the
-                // stores `check` found room for all candidates of the query.
-                unsafe {
+                // SAFETY: a row of the table is as long as the vector; for the stores `check` found
+                // room for all candidates of the query.
+                let order = unsafe {
                     let order = _mm256_loadu_si256(TO_FRONT[inside].as_ptr().cast());
                     let front = _mm256_permutevar8x32_ps(_mm256_castpd_ps(squared), order);
                     _mm256_storeu_pd(
                         hits.squared.as_mut_ptr().add(len).cast(),
                         _mm256_castps_pd(front),
                     );
+                    order
+                };
+                if PLACES {
                     // The pairs of 32 bits came from lane `order / 2`.
                     let lanes = _mm256_srli_epi32::<1>(order);
                     let lanes = _mm256_permutevar8x32_epi32(
@@ -385,14 +420,17 @@ mod x86 {
                         _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6),
                     );
                     let lanes = _mm256_castsi256_si128(lanes);
-                    let in_front = |values: *const i32| {
-                        let values = _mm_castsi128_ps(_mm_loadu_si128(values.cast()));
-                        _mm_castps_si128(_mm_permutevar_ps(values, lanes))
-                    };
-                    let slots = in_front(slots.add(k).cast());
-                    let images = in_front(images.add(k).cast());
-                    _mm_storeu_si128(hits.slots.as_mut_ptr().add(len).cast(), slots);
-                    _mm_storeu_si128(hits.images.as_mut_ptr().add(len).cast(), images);
+                    // SAFETY: the loads as those of coordinates, the stores as above.
+                    unsafe {
+                        let in_front = |values: *const i32| {
+                            let values = _mm_castsi128_ps(_mm_loadu_si128(values.cast()));
+                            _mm_castps_si128(_mm_permutevar_ps(values, lanes))
+                        };
+                        let slots = in_front(slots.add(k).cast());
+                        let images = in_front(images.add(k).cast());
+                        _mm_storeu_si128(hits.slots.as_mut_ptr().add(len).cast(), slots);
+                        _mm_storeu_si128(hits.images.as_mut_ptr().add(len).cast(), images);
+                    }
                 }
             }
             len += inside.count_ones() as usize;

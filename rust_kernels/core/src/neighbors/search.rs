@@ -143,6 +143,9 @@ pub struct Place {
 /// What is done with the neighbours of a site. Mark `visit`, and what it calls in its loops,
 /// `#[inline(always)]`: only what is inlined uses all of the processor's vector instructions.
 pub trait BlockVisitor {
+    /// Whether it asks who the neighbours are, or only at what distances: to know less takes less.
+    const PLACES: bool = true;
+
     /// Takes the next neighbours.
     fn visit(&mut self, block: &Block<'_>);
 }
@@ -194,7 +197,7 @@ impl NeighborGrid {
     #[inline]
     pub fn for_each_block<V: BlockVisitor>(&self, site: usize, visitor: &mut V) {
         let rank = self.ranks[site] as usize;
-        self.dispatch::<true, V>(rank..rank + 1, visitor);
+        self.for_each_block_of(rank..rank + 1, visitor);
     }
 
     /// Does the same for the sites of a range of [`Self::order`], [`MOST_MEMBERS`] at most. For those
@@ -202,12 +205,34 @@ impl NeighborGrid {
     /// neighbours a block holds; those of each site are in the same order as alone.
     #[inline]
     pub fn for_each_block_of<V: BlockVisitor>(&self, members: Range<usize>, visitor: &mut V) {
-        self.dispatch::<true, V>(members, visitor);
+        for group in 0..self.n_groups {
+            self.for_each_block_in(group, members.clone(), visitor);
+        }
+    }
+
+    /// The same for those neighbours that are in one group.
+    #[inline]
+    pub fn for_each_block_in<V: BlockVisitor>(
+        &self,
+        group: usize,
+        members: Range<usize>,
+        visitor: &mut V,
+    ) {
+        assert!(group < self.n_groups);
+        self.dispatch::<true, V>(group, members, visitor);
     }
 
     /// Number of neighbours of each site of such a range.
     pub fn count(&self, members: Range<usize>) -> [u32; MOST_MEMBERS] {
-        self.dispatch::<false, _>(members, &mut |_: &Block<'_>| {})
+        let mut counts = [0; MOST_MEMBERS];
+        for group in 0..self.n_groups {
+            let found = self.dispatch::<false, _>(group, members.clone(), &mut |_: &Block<'_>| {});
+            counts
+                .iter_mut()
+                .zip(found)
+                .for_each(|(all, found)| *all += found);
+        }
+        counts
     }
 
     /// Searches with the instructions of the level; without `KEEP`, neighbours are not handed on but
@@ -215,31 +240,52 @@ impl NeighborGrid {
     #[inline]
     fn dispatch<const KEEP: bool, V: BlockVisitor>(
         &self,
+        group: usize,
         members: Range<usize>,
         visitor: &mut V,
     ) -> [u32; MOST_MEMBERS] {
         match self.level {
-            Level::Scalar => self.search::<KEEP, V>(members, visitor, scan::scalar::<KEEP>),
+            Level::Scalar => self.search_plainly::<KEEP, V>(group, members, visitor),
             // SAFETY: the processor has the instructions, which `with_level` asserted.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { self.search_avx2::<KEEP, V>(members, visitor) },
+            Level::Avx2 => unsafe { self.search_avx2::<KEEP, V>(group, members, visitor) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { self.search_avx512::<KEEP, V>(members, visitor) },
+            Level::Avx512 => unsafe { self.search_avx512::<KEEP, V>(group, members, visitor) },
             #[cfg(not(target_arch = "x86_64"))]
-            _ => self.search::<KEEP, V>(members, visitor, scan::scalar::<KEEP>),
+            _ => self.search_plainly::<KEEP, V>(group, members, visitor),
         }
+    }
+
+    fn search_plainly<const KEEP: bool, V: BlockVisitor>(
+        &self,
+        group: usize,
+        members: Range<usize>,
+        visitor: &mut V,
+    ) -> [u32; MOST_MEMBERS] {
+        self.search::<KEEP, V>(group, members, visitor, |candidates, query, hits| {
+            if KEEP && V::PLACES {
+                scan::scalar::<KEEP, true>(candidates, query, hits);
+            } else {
+                scan::scalar::<KEEP, false>(candidates, query, hits);
+            }
+        })
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
     fn search_avx2<const KEEP: bool, V: BlockVisitor>(
         &self,
+        group: usize,
         members: Range<usize>,
         visitor: &mut V,
     ) -> [u32; MOST_MEMBERS] {
-        self.search::<KEEP, V>(members, visitor, |candidates, query, hits| {
-            scan::avx2::<KEEP>(candidates, query, hits);
+        self.search::<KEEP, V>(group, members, visitor, |candidates, query, hits| {
+            if KEEP && V::PLACES {
+                scan::avx2::<KEEP, true>(candidates, query, hits);
+            } else {
+                scan::avx2::<KEEP, false>(candidates, query, hits);
+            }
         })
     }
 
@@ -247,19 +293,25 @@ impl NeighborGrid {
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl")]
     fn search_avx512<const KEEP: bool, V: BlockVisitor>(
         &self,
+        group: usize,
         members: Range<usize>,
         visitor: &mut V,
     ) -> [u32; MOST_MEMBERS] {
-        self.search::<KEEP, V>(members, visitor, |candidates, query, hits| {
-            scan::avx512::<KEEP>(candidates, query, hits);
+        self.search::<KEEP, V>(group, members, visitor, |candidates, query, hits| {
+            if KEEP && V::PLACES {
+                scan::avx512::<KEEP, true>(candidates, query, hits);
+            } else {
+                scan::avx512::<KEEP, false>(candidates, query, hits);
+            }
         })
     }
 
-    /// Lines up the atoms of all rows that the sphere around any of the members can touch, and tests
-    /// them for each member; gives the numbers of neighbours that were not handed on.
+    /// Lines up the atoms of all rows of a group that the sphere around any of the members can touch,
+    /// and tests them for each member; gives the numbers of neighbours that were not handed on.
     #[inline(always)]
     fn search<const KEEP: bool, V: BlockVisitor>(
         &self,
+        group: usize,
         members: Range<usize>,
         visitor: &mut V,
         scan: impl Fn(&Candidates, &Query, &mut Hits),
@@ -271,9 +323,9 @@ impl NeighborGrid {
         let slots = slots.fold((u32::MAX, 0), |(low, high), slot| {
             (low.min(slot), high.max(slot))
         });
-        let mut hits = Hits::new();
+        let mut hits = Hits::new(KEEP && V::PLACES);
         let mut counts = [0; MOST_MEMBERS];
-        let mut candidates = Candidates::new();
+        let mut candidates = Candidates::new(KEEP && V::PLACES);
         // Where each member is among the candidates.
         let mut own = [usize::MAX; MOST_MEMBERS];
         // One by one: a closure would not be compiled for the level.
@@ -284,6 +336,7 @@ impl NeighborGrid {
         let (low_level, high_level) = (below + zone.low[2], below + zone.high[2]);
         let n_layers = self.n_layers as f64;
         let own_image = (self.reach[0] * (2 * self.reach[1] + 1) + self.reach[1]) as usize;
+        let columns = group as i64 * nx;
         let (mut image_x, mut column_x) = (x_range.0.div_euclid(nx), x_range.0.rem_euclid(nx));
         let first_y = (y_range.0.div_euclid(ny), y_range.0.rem_euclid(ny));
         for bx in x_range.0..=x_range.1 {
@@ -303,7 +356,7 @@ impl NeighborGrid {
                 let n_rows = LANES.min((y_range.1 - by + 1) as usize);
                 for (&first, &last) in firsts[..n_rows].iter().zip(&lasts) {
                     if first <= last {
-                        let row = (column_x * ny + column_y) * self.n_layers;
+                        let row = ((columns + column_x) * ny + column_y) * self.n_layers;
                         let mut start = self.starts[(row + i64::from(first)) as usize];
                         let end = self.starts[(row + i64::from(last) + 1) as usize];
                         let image = (images + image_y) as usize;

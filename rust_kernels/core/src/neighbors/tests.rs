@@ -129,6 +129,7 @@ fn check(crystal: &Crystal<'_>, cutoff: f64) -> usize {
         assert!(listed(&grid, n) == reference, "{level:?}");
         assert!(listed_by_cluster(&grid, n) == reference, "{level:?}");
     }
+    check_groups(crystal, cutoff, &reference);
     let mut found: Vec<_> = reference
         .iter()
         .map(|p| (p.0, p.1, p.2, f64::from_bits(p.3)))
@@ -140,6 +141,64 @@ fn check(crystal: &Crystal<'_>, cutoff: f64) -> usize {
         assert!((one.3 - other.3).abs() < 1e-10, "{one:?} {other:?}");
     }
     naive.len()
+}
+
+/// Takes note of distances alone.
+struct Distances(Vec<Vec<u64>>);
+
+impl BlockVisitor for Distances {
+    const PLACES: bool = false;
+
+    fn visit(&mut self, block: &Block<'_>) {
+        for k in 0..block.len() {
+            self.0[block.member()].push(block.distance(k).to_bits());
+        }
+    }
+}
+
+/// Sites in groups find in each what they find in all, at every level with the same bits, with or
+/// without a look at who it is.
+fn check_groups(crystal: &Crystal<'_>, cutoff: f64, all: &[Bits]) {
+    let n = crystal.n_sites();
+    let n_groups = n.min(3);
+    let groups: Vec<u8> = (0..n).map(|site| (site % n_groups) as u8).collect();
+    let sorted = |mut pairs: Vec<Bits>| {
+        pairs.sort_unstable_by_key(|(i, j, shift, ..)| (*i, *j, *shift));
+        pairs
+    };
+    let mut reference = None;
+    for level in levels() {
+        let grid = NeighborGrid::grouped(crystal, cutoff, level, &groups);
+        let found = listed(&grid, n);
+        assert!(listed_by_cluster(&grid, n) == found, "{level:?}");
+        assert!(
+            *reference.get_or_insert_with(|| found.clone()) == found,
+            "{level:?}"
+        );
+        for members in grid.clusters() {
+            let sites: Vec<usize> = grid
+                .order()
+                .skip(members.start)
+                .take(members.len())
+                .collect();
+            for group in 0..n_groups {
+                let mut distances = Distances(vec![Vec::new(); sites.len()]);
+                grid.for_each_block_in(group, members.clone(), &mut distances);
+                for (&site, distances) in sites.iter().zip(distances.0) {
+                    let in_group = |pair: &&Bits| pair.0 == site && pair.1 % n_groups == group;
+                    let expected = found.iter().filter(in_group).map(|pair| pair.3);
+                    assert!(expected.eq(distances), "{level:?}");
+                }
+            }
+        }
+    }
+    // Sites take the same places in rows of any width but for rounding.
+    let (one, other) = (sorted(all.to_vec()), sorted(reference.unwrap_or_default()));
+    assert_eq!(one.len(), other.len());
+    for (one, other) in one.iter().zip(&other) {
+        assert_eq!((one.0, one.1, one.2), (other.0, other.1, other.2));
+        assert!((f64::from_bits(one.3) - f64::from_bits(other.3)).abs() < 1e-12);
+    }
 }
 
 #[test]
