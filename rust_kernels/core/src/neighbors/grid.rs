@@ -6,7 +6,7 @@ use super::labels::Label;
 use super::rows::{RowShape, SLACK};
 use super::scan::LANES;
 use super::search::MOST_MEMBERS;
-use crate::batch::Crystal;
+use crate::batch::{Crystal, map_sites};
 use crate::lattice::{Lattice, Vec3, row_times};
 use crate::simd::{self, Level};
 
@@ -115,9 +115,9 @@ impl NeighborGrid {
         let periodic = crystal.pbc;
         let (basis, steps) = crystal.lattice.reduced(periodic);
         let spacings = basis.plane_spacings();
-        let mut homes: Vec<Home> = (crystal.frac_coords.iter())
-            .map(|frac| wrapped(crystal, &basis, &steps, frac))
-            .collect();
+        let mut homes: Vec<Home> = map_sites(crystal.n_sites(), crystal.is_large(), |site| {
+            wrapped(crystal, &basis, &steps, &crystal.frac_coords[site])
+        });
         // Start and extent, in units of the basis, of what the bins cover: the cell where it is
         // periodic, the span of the atoms where it is not.
         let (mut start, mut extent) = ([0.0; 3], [1.0; 3]);

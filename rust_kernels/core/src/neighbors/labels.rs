@@ -53,7 +53,9 @@ mod x86 {
     ) {
         let (sites, shifts) = (sites.as_chunks_mut().0, shifts.as_chunks_mut().0);
         for (half, (sites, shifts)) in sites.iter_mut().zip(shifts).enumerate() {
-            let labels = std::array::from_fn(|lane| labels(4 * half + lane));
+            // One by one: `from_fn` would call for each.
+            let [a, b, c, d] = [4 * half, 4 * half + 1, 4 * half + 2, 4 * half + 3];
+            let labels = [labels(a), labels(b), labels(c), labels(d)];
             // SAFETY: every x86-64 has SSE2.
             unsafe { write_four(labels, base, sites, shifts) };
         }

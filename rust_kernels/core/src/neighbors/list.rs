@@ -42,7 +42,9 @@ pub struct PairSlices<'o> {
 
 impl<'o> PairSlices<'o> {
     /// Cuts off the first `n` pairs.
+    #[inline(always)]
     fn take(&mut self, n: usize) -> PairSlices<'o> {
+        #[inline(always)]
         fn take<'o, T>(rest: &mut &'o mut [T], n: usize) -> &'o mut [T] {
             let (first, others) = mem::take(rest).split_at_mut(n);
             *rest = others;
@@ -124,18 +126,17 @@ impl Counted {
     }
 
     fn write(&self, mut into: PairSlices<'_>) {
-        let mut of_site: Vec<PairSlices<'_>> = self
+        // The number of each site and its place, in the order in which sites are searched around.
+        let mut in_order: Vec<(i64, PairSlices<'_>)> = Vec::new();
+        in_order.resize_with(self.counts.len(), Default::default);
+        let sites = self
             .counts
             .iter()
-            .map(|&count| into.take(count as usize))
-            .collect();
-        let mut in_order: Vec<(i64, PairSlices<'_>)> = (self.grid.order())
-            .map(|site| {
-                let number = self.first_site + site as i64;
-                (number, mem::take(&mut of_site[site]))
-            })
-            .collect();
-        drop(of_site);
+            .zip(&self.grid.ranks)
+            .zip(self.first_site..);
+        for ((&count, &rank), number) in sites {
+            in_order[rank as usize] = (number, into.take(count as usize));
+        }
         let mut rest = in_order.as_mut_slice();
         let jobs: Vec<(Range<usize>, Writer<'_, '_>)> = (self.grid.clusters().into_iter())
             .map(|members| {
