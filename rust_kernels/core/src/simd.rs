@@ -8,6 +8,7 @@
 mod atan2;
 mod below;
 mod exp;
+mod round;
 mod turns;
 
 pub use atan2::atan2;
@@ -15,6 +16,7 @@ pub(crate) use below::below;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use below::{below_avx2, below_avx512};
 pub use exp::exp;
+pub use round::{fraction, round};
 pub use turns::cos_sin_of_turns;
 
 use std::sync::LazyLock;

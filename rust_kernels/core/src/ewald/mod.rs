@@ -18,6 +18,7 @@ use std::f64::consts::PI;
 use crate::batch::{Crystal, CrystalBatch};
 use crate::error::{BatchError, CrystalError};
 use crate::lattice::{Lattice, Vec3};
+use crate::simd;
 use parameters::{ChargeSums, MeshParameters, Parameters};
 use real::Potential;
 use reciprocal::Charges;
@@ -147,9 +148,9 @@ fn crystal_energies(
     let parameters = Parameters::new(&basis, &sums, accuracy, alpha, method)?;
 
     let place = |frac: &Vec3| {
-        let cell = frac.map(|x| x - x.floor());
+        let cell = frac.map(simd::fraction);
         let frac = basis.to_frac(&crystal.lattice.to_cart(&cell));
-        frac.map(|x| x - x.floor())
+        frac.map(simd::fraction)
     };
     let sites = [targets.as_slice(), &others].concat();
     let sources = Charges {

@@ -197,8 +197,8 @@ impl Waves {
                     continue;
                 }
                 let half_length = (room / step_squared).sqrt();
-                let middle = center.round();
-                let reach = ((center - middle).abs() + half_length).floor();
+                let middle = simd::round(center);
+                let reach = (center - middle).abs() + half_length;
                 rows.push(Row {
                     indices: [h, k, middle as i64],
                     middle: std::array::from_fn(|x| origin[x] + middle * step[x]),

@@ -2,6 +2,8 @@
 
 use std::f64::consts::LOG2_E;
 
+use super::round::ROUND_TO_1;
+
 /// Results below the least normal number are 0.
 const LEAST: f64 = -708.0;
 
@@ -27,9 +29,6 @@ const EXP: [f64; 12] = [
 /// ln 2 in two parts, the first with enough trailing zeros to be multiplied exactly.
 const LN_2_HIGH: f64 = 0.693_147_180_369_123_8;
 const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
-
-/// Adding this rounds to a whole number and leaves it in the low bits.
-pub(super) const ROUND_TO_1: f64 = 1.5 * (1u64 << 52) as f64;
 
 /// `exp(x)` for `x` from -708 to 709, with a relative error below 1e-15; 0 below that and infinite
 /// above. In a loop over many numbers it is vectorised; one over a few may be unrolled before it

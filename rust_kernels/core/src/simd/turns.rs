@@ -3,7 +3,7 @@
 
 use std::f64::consts::FRAC_PI_2;
 
-use super::exp::ROUND_TO_1;
+use super::round::ROUND_TO_1;
 
 /// `sin(pi t / 2) / t` and `cos(pi t / 2)` by powers of `t^2`, for `|t|` up to 1/2; they interpolate at
 /// Chebyshev nodes.
