@@ -323,7 +323,7 @@ impl NeighborGrid {
         let slots = slots.fold((u32::MAX, 0), |(low, high), slot| {
             (low.min(slot), high.max(slot))
         });
-        let mut hits = Hits::new(KEEP && V::PLACES);
+        let mut hits = [0, 1].map(|_| Hits::new(KEEP && V::PLACES));
         let mut counts = [0; MOST_MEMBERS];
         let mut candidates = Candidates::new(KEEP && V::PLACES);
         // Where each member is among the candidates.
@@ -412,7 +412,9 @@ impl NeighborGrid {
         counts
     }
 
-    /// Tests the candidates for each member, the member itself (at `own`) left out.
+    /// Tests the candidates for each member, the member itself (at `own`) left out. What was found
+    /// for one is handed on once the next has been tested: hits are read in other pieces than they
+    /// are written in, which has to wait until they are out of the store buffer.
     #[inline(always)]
     #[expect(clippy::too_many_arguments)]
     fn test<const KEEP: bool, V: BlockVisitor>(
@@ -420,12 +422,14 @@ impl NeighborGrid {
         members: &[Home],
         candidates: &mut Candidates,
         own: &[usize; MOST_MEMBERS],
-        hits: &mut Hits,
+        hits: &mut [Hits; 2],
         counts: &mut [u32; MOST_MEMBERS],
         visitor: &mut V,
         scan: &impl Fn(&Candidates, &Query, &mut Hits),
     ) {
         candidates.pad();
+        let [mut hits, mut before] = hits.each_mut();
+        let mut waiting = None;
         for (member, home) in members.iter().enumerate() {
             let hidden = candidates.hide(own[member]);
             let mut start = 0;
@@ -443,15 +447,22 @@ impl NeighborGrid {
                 }
             }
             candidates.show(own[member], hidden);
-            if KEEP && hits.len() > 0 {
-                self.hand_on(home, member, hits, visitor);
+            if KEEP {
+                if let Some((member, home)) = waiting.replace((member, home)) {
+                    self.hand_on(home, member, before, visitor);
+                }
+                std::mem::swap(&mut hits, &mut before);
+            } else {
+                counts[member] += hits.len() as u32;
+                hits.clear();
             }
-            counts[member] += hits.len() as u32;
-            hits.clear();
+        }
+        if let Some((member, home)) = waiting {
+            self.hand_on(home, member, before, visitor);
         }
     }
 
-    /// Gives the visitor what was found so far.
+    /// Gives the visitor what was found so far, if anything.
     #[inline(always)]
     fn hand_on<V: BlockVisitor>(
         &self,
@@ -460,6 +471,9 @@ impl NeighborGrid {
         hits: &mut Hits,
         visitor: &mut V,
     ) {
+        if hits.len() == 0 {
+            return;
+        }
         hits.pad();
         visitor.visit(&Block {
             grid: self,
