@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import tarfile
 import tempfile
 from pathlib import Path
@@ -33,7 +34,10 @@ SEPARATOR = " + "
 """Between the names of features that were shuffled together."""
 
 _REPEATS = 3
-"""Shuffles per fold."""
+"""Shuffles per fold at most,"""
+
+_SHUFFLED = 1500
+"""and fewer where they have shuffled so many rows: those average as well as further shuffles."""
 
 
 def fold_column(split: str, seed: int) -> str:
@@ -127,7 +131,13 @@ def _importance(
     alone = [(name,) for name in names]
     together = [cluster for cluster in clusters if len(cluster) > 1]
     measured = permutation_importance(
-        model, table, target, folds, compute, clusters=[*alone, *together], n_repeats=_REPEATS
+        model,
+        table,
+        target,
+        folds,
+        compute,
+        clusters=[*alone, *together],
+        n_repeats=min(_REPEATS, math.ceil(_SHUFFLED / len(test))),
     )
     return [
         {"name": SEPARATOR.join(row["features"]), "value": row["importance"]}
