@@ -84,12 +84,12 @@ class Reason:
 def worst(reasons: Iterable[Reason]) -> Outcome:
     """Outcome of a record with these reasons."""
     # Asked of every record, and members of an Enum are found slowly.
-    degraded, quarantined = Outcome.DEGRADED, Outcome.QUARANTINED
-    found = Outcome.OK
+    ok, quarantined = Outcome.OK, Outcome.QUARANTINED
+    found = ok
     for reason in reasons:
         outcome = reason.outcome
-        if outcome is quarantined:
-            return quarantined
-        if outcome is degraded:
-            found = degraded
+        if outcome is not ok:
+            if outcome is quarantined:
+                return quarantined
+            found = outcome
     return found

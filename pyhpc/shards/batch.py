@@ -169,15 +169,16 @@ def gaps(table: pa.Table, rows: Sequence[int]) -> dict[int, list[str]]:
 
 def _rows_with_gaps(table: pa.Table) -> NDArray[np.bool_]:
     (batch,) = table.combine_chunks().to_batches()
-    floating = [k for k, field in enumerate(batch.schema) if pa.types.is_floating(field.type)]
+    types = batch.schema.types
+    floating = [k for k, type_ in enumerate(types) if pa.types.is_floating(type_)]
     lacking = np.zeros(table.num_rows, np.bool_)
     if floating:
         # One block of all columns: a call for each would take longer than to look at its values.
         block = batch.select(floating).to_tensor(null_to_nan=True, row_major=False)
         lacking |= np.isnan(block.to_numpy()).any(axis=1)
-    for column in batch.columns:
-        if column.null_count:
-            lacking |= missing(column)
+    for k in set(range(batch.num_columns)).difference(floating):
+        if batch[k].null_count:
+            lacking |= missing(batch[k])
     return lacking
 
 

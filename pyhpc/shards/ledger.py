@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import accumulate, chain, product
 from typing import TYPE_CHECKING, Any
 
@@ -88,8 +87,10 @@ def _reasons_column(reasons: Sequence[list[Reason]]) -> pa.Array:
 
 def count_outcomes(ledger: pa.Table) -> dict[str, int]:
     """Count the records of a ledger by outcome."""
-    counts = Counter(ledger["outcome"].to_pylist())
-    return {str(outcome): counts[outcome] for outcome in Outcome}
+    counts = {str(outcome): 0 for outcome in Outcome}
+    for found in pc.value_counts(ledger["outcome"]).to_pylist():
+        counts[found["values"]] = found["counts"]
+    return counts
 
 
 def count(ledger: pa.Table) -> dict[str, Any]:
