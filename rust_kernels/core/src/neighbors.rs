@@ -3,6 +3,7 @@
 //! Convention: `r_ij = r_j - r_i + shift @ lattice`, distances strictly below the cutoff, images
 //! of an atom with itself included, the pair of an atom with itself at shift zero not.
 
+mod fill;
 mod grid;
 mod images;
 mod labels;

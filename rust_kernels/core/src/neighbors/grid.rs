@@ -1,10 +1,12 @@
 //! Atoms of one crystal in rows that searches run along.
 
 use std::ops::Range;
+use std::{iter, mem};
+
+use rayon::prelude::*;
 
 use super::labels::Label;
 use super::rows::{RowShape, SLACK};
-use super::scan::LANES;
 use super::search::MOST_MEMBERS;
 use crate::batch::{Crystal, map_sites};
 use crate::lattice::{Lattice, Vec3, row_times};
@@ -17,6 +19,9 @@ const ATOMS_PER_RUN: f64 = 24.0;
 /// Length of a row, in cutoffs, that sites are searched around together along: in a longer one they
 /// have less in common.
 const CLUSTER_LENGTH: f64 = 0.9;
+
+/// Fewest clusters that a thread takes at a time.
+const LEAST_CLUSTERS: usize = 8;
 
 /// One neighbour of a site.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,7 +36,8 @@ pub struct Neighbor {
     pub distance: f64,
 }
 
-/// Atoms in the order in which searches run over them, row after row, and [`LANES`] to spare.
+/// Atoms in the order in which searches run over them, row after row, and [`super::LANES`] to
+/// spare.
 #[derive(Debug, Default)]
 pub struct Atoms {
     pub x: Vec<f64>,
@@ -63,6 +69,8 @@ pub struct Home {
 #[derive(Debug)]
 pub struct NeighborGrid {
     pub(super) level: Level,
+    /// Whether the work on all sites is split among threads.
+    pub(super) parallel: bool,
     pub(super) cutoff: f64,
     pub(super) periodic: [bool; 3],
     /// Groups of sites, at least one.
@@ -83,7 +91,7 @@ pub struct NeighborGrid {
     /// By rank.
     pub(super) homes: Vec<Home>,
     /// First rank of each row, and the number of sites.
-    columns: Vec<u32>,
+    pub(super) columns: Vec<u32>,
     /// Farthest image of the cell along the first two vectors, either way.
     pub(super) reach: [i64; 2],
     /// Translations along the first two vectors up to there, those along the second next to each
@@ -105,8 +113,25 @@ impl NeighborGrid {
         Self::grouped(crystal, cutoff, level, &together)
     }
 
+    /// The same by the calling thread alone, which may hold a lock meanwhile: while it waits for others
+    /// of its pool, a thread takes up other work of theirs, which might wait for that lock.
+    pub fn on_one_thread(crystal: &Crystal<'_>, cutoff: f64) -> Self {
+        let together = vec![0; crystal.n_sites()];
+        Self::sorted(crystal, cutoff, simd::level(), &together, false)
+    }
+
     /// The same with sites in groups: (n_sites,) the number of each one's, from 0 without gaps.
     pub fn grouped(crystal: &Crystal<'_>, cutoff: f64, level: Level, groups: &[u8]) -> Self {
+        Self::sorted(crystal, cutoff, level, groups, crystal.is_large())
+    }
+
+    fn sorted(
+        crystal: &Crystal<'_>,
+        cutoff: f64,
+        level: Level,
+        groups: &[u8],
+        parallel: bool,
+    ) -> Self {
         assert!(level.is_supported());
         assert_eq!(groups.len(), crystal.n_sites());
         let n_groups = groups.iter().max().map_or(1, |&last| usize::from(last) + 1);
@@ -115,7 +140,7 @@ impl NeighborGrid {
         let periodic = crystal.pbc;
         let (basis, steps) = crystal.lattice.reduced(periodic);
         let spacings = basis.plane_spacings();
-        let mut homes: Vec<Home> = map_sites(crystal.n_sites(), crystal.is_large(), |site| {
+        let mut homes: Vec<Home> = map_sites(crystal.n_sites(), parallel, |site| {
             wrapped(crystal, &basis, &steps, &crystal.frac_coords[site])
         });
         // Start and extent, in units of the basis, of what the bins cover: the cell where it is
@@ -148,14 +173,26 @@ impl NeighborGrid {
         let share: Vec3 = std::array::from_fn(|k| extent[k] / n_bins[k] as f64);
         let edges = std::array::from_fn(|k| basis.rows()[k].map(|x| x * share[k]));
         let rows = RowShape::new(&edges, std::array::from_fn(|k| spacings[k] * share[k]));
-        for home in &mut homes {
+        let bin = |(home, &group): (&mut Home, &u8)| {
             home.place = std::array::from_fn(|k| (home.place[k] - start[k]) / share[k]);
-        }
-        let bins = |k: usize| cutoff / rows.widths[k] + SLACK + 1.0;
-        let n_below = if periodic[2] { bins(2) as i64 + 1 } else { 0 };
+            let [x, y, z]: [i64; 3] =
+                std::array::from_fn(|k| (home.place[k] as i64).clamp(0, n_bins[k] - 1));
+            (((i64::from(group) * n_bins[0] + x) * n_bins[1] + y) * n_bins[2] + z) as u32
+        };
+        let bins: Vec<u32> = if parallel {
+            homes.par_iter_mut().zip(groups).map(bin).collect()
+        } else {
+            homes.iter_mut().zip(groups).map(bin).collect()
+        };
+        let reached = |k: usize| cutoff / rows.widths[k] + SLACK + 1.0;
+        let n_below = if periodic[2] {
+            reached(2) as i64 + 1
+        } else {
+            0
+        };
         let reach = [0, 1].map(|k| {
             if periodic[k] {
-                (bins(k) / n_bins[k] as f64) as i64 + 1
+                (reached(k) / n_bins[k] as f64) as i64 + 1
             } else {
                 0
             }
@@ -172,6 +209,7 @@ impl NeighborGrid {
         }
         let mut grid = Self {
             level,
+            parallel,
             cutoff,
             periodic,
             n_groups,
@@ -189,94 +227,8 @@ impl NeighborGrid {
             offsets,
             image_labels,
         };
-        grid.fill_rows(groups, n_home, &basis.rows()[2], &steps[2]);
+        grid.fill_rows(&bins, n_home as usize, &basis.rows()[2], &steps[2]);
         grid
-    }
-
-    /// Lines up the atoms, row after row, each through all its images; `vector` and `step` lead
-    /// from one image to the next.
-    fn fill_rows(&mut self, groups: &[u8], n_home: i64, vector: &Vec3, step: &[i32; 3]) {
-        let n_rows = self.n_groups as i64 * self.n_columns[0] * self.n_columns[1];
-        let n_bins = [self.n_columns[0], self.n_columns[1], n_home];
-        let bin_of = |(home, &group): (&Home, &u8)| {
-            let [x, y, z]: [i64; 3] =
-                std::array::from_fn(|k| (home.place[k] as i64).clamp(0, n_bins[k] - 1));
-            (((i64::from(group) * n_bins[0] + x) * n_bins[1] + y) * n_bins[2] + z) as u32
-        };
-        let bins: Vec<u32> = self.homes.iter().zip(groups).map(bin_of).collect();
-        let mut home_starts = vec![0u32; (n_rows * n_home) as usize + 1];
-        for &bin in &bins {
-            home_starts[bin as usize + 1] += 1;
-        }
-        for b in 1..home_starts.len() {
-            home_starts[b] += home_starts[b - 1];
-        }
-        let mut next = home_starts.clone();
-        self.order = vec![0; self.homes.len()];
-        self.ranks = (bins.into_iter().enumerate())
-            .map(|(site, bin)| {
-                let next = &mut next[bin as usize];
-                let rank = *next;
-                self.order[rank as usize] = site as u32;
-                *next += 1;
-                rank
-            })
-            .collect();
-        let in_order = self.order.iter().map(|&site| self.homes[site as usize]);
-        self.homes = in_order.collect();
-
-        let n_images = (self.n_layers as usize).div_ceil(n_home as usize) + 1;
-        let most = self.homes.len() * n_images + LANES;
-        let atoms = &mut self.atoms;
-        for list in [&mut atoms.x, &mut atoms.y, &mut atoms.z] {
-            list.reserve_exact(most);
-        }
-        atoms.labels.reserve_exact(most);
-        self.starts
-            .reserve_exact((n_rows * self.n_layers) as usize + 1);
-        let end = self.n_layers - self.n_below;
-        for row in 0..n_rows {
-            // What there is of the row in one image after another.
-            let mut layer = -self.n_below;
-            while layer < end {
-                let image = layer.div_euclid(n_home);
-                let first = layer - image * n_home;
-                let n_taken = (n_home - first).min(end - layer);
-                let first = (row * n_home + first) as usize;
-                let starts = &home_starts[first..=first + n_taken as usize];
-                let ranks = starts[0] as usize..starts[n_taken as usize] as usize;
-                let n_before = atoms.labels.len() as u32;
-                let to_slot = |&rank: &u32| n_before + (rank - starts[0]);
-                self.starts
-                    .extend(starts[..n_taken as usize].iter().map(to_slot));
-                let homes = &mut self.homes[ranks.clone()];
-                if image == 0 {
-                    for (home, slot) in homes.iter_mut().zip(n_before..) {
-                        home.slot = slot;
-                    }
-                }
-                let offset = vector.map(|x| image as f64 * x);
-                let shift = step.map(|x| image as i32 * x);
-                for (k, list) in [&mut atoms.x, &mut atoms.y, &mut atoms.z]
-                    .into_iter()
-                    .enumerate()
-                {
-                    list.extend(homes.iter().map(|home| home.coords[k] + offset[k]));
-                }
-                let own = homes.iter().zip(&self.order[ranks]);
-                atoms.labels.extend(
-                    own.map(|(home, &site)| label(site as usize, |k| shift[k] - home.wrap[k])),
-                );
-                layer += n_taken;
-            }
-        }
-        let n = atoms.labels.len();
-        let rows = home_starts.into_iter().step_by(n_home as usize);
-        self.columns = rows.collect();
-        self.starts.push(n as u32);
-        for list in [&mut atoms.x, &mut atoms.y, &mut atoms.z] {
-            list.resize(n + LANES, 0.0);
-        }
     }
 
     /// All sites in the order in which they are best searched around: one after another, they find
@@ -285,28 +237,47 @@ impl NeighborGrid {
         self.order.iter().map(|&site| site as usize)
     }
 
+    /// The place of a site in that order.
+    #[inline]
+    pub fn rank(&self, site: usize) -> usize {
+        self.ranks[site] as usize
+    }
+
     /// Ranges of that order, which together are all of it, of sites that are next to each other in a
     /// row (so of one group) and find much the same atoms: [`MOST_MEMBERS`] at most.
     pub fn clusters(&self) -> Vec<Range<usize>> {
         let most = (CLUSTER_LENGTH * self.cutoff * self.rows.per_step).max(1.0);
-        let mut clusters = Vec::with_capacity(2 * self.order.len() / MOST_MEMBERS + 1);
-        for column in self.columns.windows(2) {
-            let (mut start, last) = (column[0] as usize, column[1] as usize);
-            while start < last {
-                let members = &self.homes[start..last.min(start + MOST_MEMBERS)];
-                let high = members[0].place[2] + most;
-                let n = members.iter().take_while(|home| home.place[2] <= high);
-                let end = start + n.count().max(1);
-                clusters.push(start..end);
-                start = end;
-            }
+        let of_row = |row: &[u32]| self.clusters_of_row(row[0] as usize..row[1] as usize, most);
+        if self.parallel {
+            self.columns.par_windows(2).flat_map_iter(of_row).collect()
+        } else {
+            let mut clusters = Vec::with_capacity(2 * self.order.len() / MOST_MEMBERS + 1);
+            clusters.extend(self.columns.windows(2).flat_map(of_row));
+            clusters
         }
-        clusters
+    }
+
+    /// Those of one row, `most` bins long.
+    fn clusters_of_row(&self, row: Range<usize>, most: f64) -> impl Iterator<Item = Range<usize>> {
+        let mut start = row.start;
+        iter::from_fn(move || {
+            let members = &self.homes[start..row.end.min(start + MOST_MEMBERS)];
+            let high = members.first()?.place[2] + most;
+            let n = members.iter().take_while(|home| home.place[2] <= high);
+            let cluster = start..start + n.count().max(1);
+            start = cluster.end;
+            Some(cluster)
+        })
     }
 
     /// Parts of [`Self::clusters`] that hold all sites that are wanted and no others.
-    pub fn clusters_of(&self, is_wanted: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
-        let wanted: Vec<bool> = self.order().map(is_wanted).collect();
+    pub fn clusters_of(
+        &self,
+        is_wanted: impl Fn(usize) -> bool + Sync + Send,
+    ) -> Vec<Range<usize>> {
+        let wanted = map_sites(self.order.len(), self.parallel, |rank| {
+            is_wanted(self.order[rank] as usize)
+        });
         let mut parts = Vec::new();
         for cluster in self.clusters() {
             let mut start = cluster.start;
@@ -321,14 +292,40 @@ impl NeighborGrid {
     }
 
     /// The value of each site at each of its slots.
-    pub fn by_slot<T>(&self, value: impl Fn(usize) -> T) -> Vec<T> {
-        let labels = self.atoms.labels.iter();
-        labels.map(|label| value(label[3] as usize)).collect()
+    pub fn by_slot<T: Send>(&self, value: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
+        let labels = &self.atoms.labels;
+        map_sites(labels.len(), self.parallel, |slot| {
+            value(labels[slot][3] as usize)
+        })
+    }
+
+    /// Fills a list of values by rank, of which `work` gets those of each of some of [`Self::clusters`]
+    /// or their parts.
+    pub fn for_clusters<T: Send>(
+        &self,
+        clusters: &[Range<usize>],
+        mut by_rank: &mut [T],
+        work: impl Fn(Range<usize>, &mut [T]) + Sync + Send,
+    ) {
+        let mut start = 0;
+        let jobs = clusters.iter().map(|cluster| {
+            let (_, rest) = mem::take(&mut by_rank).split_at_mut(cluster.start - start);
+            let (own, rest) = rest.split_at_mut(cluster.len());
+            (by_rank, start) = (rest, cluster.end);
+            (cluster.clone(), own)
+        });
+        if self.parallel {
+            let jobs: Vec<_> = jobs.collect();
+            let jobs = jobs.into_par_iter().with_min_len(LEAST_CLUSTERS);
+            jobs.for_each(|(cluster, own)| work(cluster, own));
+        } else {
+            jobs.for_each(|(cluster, own)| work(cluster, own));
+        }
     }
 }
 
 /// The label of a site and a lattice translation.
-fn label(site: usize, shift: impl Fn(usize) -> i32) -> Label {
+pub(super) fn label(site: usize, shift: impl Fn(usize) -> i32) -> Label {
     [shift(0), shift(1), shift(2), site as i32]
 }
 

@@ -19,11 +19,11 @@ pub struct NeighborLists {
 #[derive(Debug)]
 struct Counted {
     grid: NeighborGrid,
+    clusters: Vec<Range<usize>>,
     /// (n_sites,) number of neighbours.
     counts: Vec<u32>,
     /// First site within the batch.
     first_site: i64,
-    large: bool,
 }
 
 /// Where pairs are written to, sorted by site `i`; sites are counted over the whole batch. Nothing
@@ -66,13 +66,13 @@ impl NeighborLists {
         let crystals = batch.par_map(|k, crystal| {
             check_pairs(crystal, cutoff)?;
             let grid = NeighborGrid::new(crystal, cutoff);
-            let large = crystal.is_large();
-            let counts = count_neighbors(&grid, crystal.n_sites(), large);
+            let clusters = grid.clusters();
+            let counts = count_neighbors(&grid, &clusters, crystal.is_large());
             Ok(Counted {
                 grid,
+                clusters,
                 counts,
                 first_site: batch.site_offsets[k],
-                large,
             })
         });
         let n_pairs = crystals.iter().flatten().map(Counted::n_pairs).sum();
@@ -106,18 +106,12 @@ impl NeighborLists {
 }
 
 /// Number of neighbours of each site.
-fn count_neighbors(grid: &NeighborGrid, n_sites: usize, parallel: bool) -> Vec<u32> {
-    let clusters = grid.clusters();
-    let found = map_sites(clusters.len(), parallel, |k| {
-        grid.count(clusters[k].clone())
+fn count_neighbors(grid: &NeighborGrid, clusters: &[Range<usize>], parallel: bool) -> Vec<u32> {
+    let mut by_rank = vec![0; grid.ranks.len()];
+    grid.for_clusters(clusters, &mut by_rank, |members, counts| {
+        counts.copy_from_slice(&grid.count(members)[..counts.len()]);
     });
-    let in_order = clusters.iter().zip(&found);
-    let in_order = in_order.flat_map(|(members, found)| &found[..members.len()]);
-    let mut counts = vec![0; n_sites];
-    for (site, &count) in grid.order().zip(in_order) {
-        counts[site] = count;
-    }
-    counts
+    map_sites(by_rank.len(), parallel, |site| by_rank[grid.rank(site)])
 }
 
 impl Counted {
@@ -137,25 +131,13 @@ impl Counted {
         for ((&count, &rank), number) in sites {
             in_order[rank as usize] = (number, into.take(count as usize));
         }
-        let mut rest = in_order.as_mut_slice();
-        let jobs: Vec<(Range<usize>, Writer<'_, '_>)> = (self.grid.clusters().into_iter())
-            .map(|members| {
-                let (into, others) = mem::take(&mut rest).split_at_mut(members.len());
-                rest = others;
-                let first_site = self.first_site;
-                (members, Writer { into, first_site })
-            })
-            .collect();
-        let write = |(members, mut writer): (Range<usize>, Writer<'_, '_>)| {
-            self.grid.for_each_block_of(members, &mut writer);
+        let (grid, first_site) = (&self.grid, self.first_site);
+        grid.for_clusters(&self.clusters, &mut in_order, |members, into| {
+            let mut writer = Writer { into, first_site };
+            grid.for_each_block_of(members, &mut writer);
             // What is counted on to be written is.
             assert!(writer.into.iter().all(|(_, left)| left.i.is_empty()));
-        };
-        if self.large {
-            jobs.into_par_iter().with_min_len(8).for_each(write);
-        } else {
-            jobs.into_iter().for_each(write);
-        }
+        });
     }
 }
 

@@ -161,7 +161,7 @@ impl NeighborGrid {
     /// The neighbour of a site that was found at a place and distance.
     #[inline]
     pub fn neighbor(&self, site: usize, place: Place, distance: f64) -> Neighbor {
-        let home = &self.homes[self.ranks[site] as usize];
+        let home = &self.homes[self.rank(site)];
         let [x, y, z, number] = self.label(home, place);
         Neighbor {
             site: number as usize,
@@ -196,7 +196,7 @@ impl NeighborGrid {
     /// the crystal alone.
     #[inline]
     pub fn for_each_block<V: BlockVisitor>(&self, site: usize, visitor: &mut V) {
-        let rank = self.ranks[site] as usize;
+        let rank = self.rank(site);
         self.for_each_block_of(rank..rank + 1, visitor);
     }
 

@@ -285,3 +285,31 @@ fn blocks_are_padded_with_neighbors_that_are_infinitely_far() {
         }
     });
 }
+
+#[test]
+fn threads_line_up_the_atoms_as_one_does() {
+    let mut random = Random(11);
+    let frac_coords: Vec<Vec3> = (0..3000).map(|_| random.vector(-2.0, 2.0)).collect();
+    let lattice = [[31.0, 0.0, 1.0], [-9.0, 40.0, 0.0], [2.0, 3.0, 37.0]];
+    for pbc in [[true; 3], [true, false, true], [false; 3]] {
+        with_crystal(lattice, pbc, &frac_coords, |crystal| {
+            let one = NeighborGrid::on_one_thread(crystal, 6.0);
+            for threads in [1, 2, 5] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+                let (grid, clusters) = pool.build().unwrap().install(|| {
+                    let grid = NeighborGrid::new(crystal, 6.0);
+                    let clusters = grid.clusters();
+                    (grid, clusters)
+                });
+                assert!(grid.parallel && !one.parallel);
+                let sorted = |grid: &NeighborGrid| {
+                    (grid.order.clone(), grid.ranks.clone(), grid.starts.clone())
+                };
+                assert_eq!(sorted(&grid), sorted(&one));
+                assert_eq!(format!("{:?}", grid.atoms), format!("{:?}", one.atoms));
+                assert_eq!(format!("{:?}", grid.homes), format!("{:?}", one.homes));
+                assert_eq!(clusters, one.clusters());
+            }
+        });
+    }
+}

@@ -144,7 +144,7 @@ impl<'c> CellSearch<'c> {
             cutoff *= SHELL_GROWTH;
             shells.push((cutoff, OnceLock::new()));
         }
-        Self {
+        let mut search = Self {
             crystal,
             alternatives,
             occupancies: (0..crystal.n_sites())
@@ -153,7 +153,13 @@ impl<'c> CellSearch<'c> {
             half_width,
             plane_spacings: crystal.lattice.plane_spacings(),
             shells,
+        };
+        // Every site needs the first one.
+        let first = search.shells[0].0;
+        if search.check_size(first).is_ok() {
+            search.shells[0].1 = NeighborGrid::new(crystal, first).into();
         }
+        search
     }
 
     /// Cuts the cell of a site in the workspace; true if alternatives were passed over.
@@ -170,7 +176,7 @@ impl<'c> CellSearch<'c> {
         let mut inner = 0.0;
         for (outer, grid) in &self.shells {
             self.check_size(*outer)?;
-            let grid = grid.get_or_init(|| NeighborGrid::new(self.crystal, *outer));
+            let grid = grid.get_or_init(|| NeighborGrid::on_one_thread(self.crystal, *outer));
             shell.clear();
             let mut gather = Gather {
                 from: inner,
