@@ -285,6 +285,22 @@ pub fn map_sites<T: Send>(
     }
 }
 
+/// Maps `0..n` to two vectors likewise.
+pub fn map_sites_to_pairs<A: Send, B: Send>(
+    n: usize,
+    parallel: bool,
+    f: impl Fn(usize) -> (A, B) + Sync + Send,
+) -> (Vec<A>, Vec<B>) {
+    if parallel {
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        let pairs = (0..n).into_par_iter().with_min_len(16).map(f);
+        pairs.unzip_into_vecs(&mut one, &mut other);
+        (one, other)
+    } else {
+        (0..n).map(f).unzip()
+    }
+}
+
 fn check_length(array: &'static str, found: usize, expected: usize) -> Result<(), BatchError> {
     if found == expected {
         Ok(())

@@ -113,8 +113,13 @@ struct Ions {
 }
 
 impl Ions {
-    fn new(crystal: &Crystal<'_>, parameters: Parameters) -> Result<Self, CrystalError> {
-        for site in 0..crystal.n_sites() {
+    /// Those on some sites, in ascending order, that hold all there are in the crystal; 0 elsewhere.
+    fn new(
+        crystal: &Crystal<'_>,
+        parameters: Parameters,
+        sites: impl Iterator<Item = usize> + Clone,
+    ) -> Result<Self, CrystalError> {
+        for site in sites.clone() {
             let charges = &crystal.oxidation_states[crystal.species(site)];
             if charges.iter().any(|charge| !charge.is_finite()) {
                 return Err(CrystalError::MissingOxidationStates { site });
@@ -129,16 +134,15 @@ impl Ions {
         }
         // Element, and the charge of cations.
         let mut ions: Vec<(u8, Option<u8>)> = Vec::new();
-        let of_species = std::iter::zip(crystal.atomic_numbers, crystal.oxidation_states)
-            .map(|(&z, &charge)| {
-                if charge == 0.0 {
-                    return 0;
-                }
+        let mut of_species = vec![0; crystal.atomic_numbers.len()];
+        for species in sites.flat_map(|site| crystal.species(site)) {
+            let charge = crystal.oxidation_states[species];
+            if charge != 0.0 {
                 let whole = || charge.round().clamp(1.0, MAX_CHARGE) as u8;
-                let ion = (z, (charge > 0.0).then(whole));
-                1 + index_of(&mut ions, ion) as u32
-            })
-            .collect();
+                let ion = (crystal.atomic_numbers[species], (charge > 0.0).then(whole));
+                of_species[species] = 1 + index_of(&mut ions, ion) as u32;
+            }
+        }
         let n_ions = ions.len() + 1;
         let mut terms = vec![Term::NONE; n_ions * n_ions];
         for (i, &(cation, charge)) in ions.iter().enumerate() {
@@ -206,7 +210,6 @@ pub fn bond_valence_sums(
     parameters.check()?;
     Ok(batch.par_map(|_, crystal| {
         check_pairs(crystal, cutoff)?;
-        let ions = Ions::new(crystal, parameters)?;
-        Ok(sums::of_crystal(crystal, &ions, cutoff))
+        sums::of_crystal(crystal, parameters, cutoff)
     }))
 }

@@ -6,8 +6,9 @@
 
 use std::ops::Range;
 
-use super::{BondValence, Ions, Term};
-use crate::batch::{Crystal, SHORTEST_BOND, map_sites};
+use super::{BondValence, Ions, Parameters, Term};
+use crate::batch::{Crystal, SHORTEST_BOND, map_sites, map_sites_to_pairs};
+use crate::error::CrystalError;
 use crate::neighbors::{Block, BlockVisitor, LANES, MOST_MEMBERS, NeighborGrid};
 use crate::simd;
 
@@ -17,35 +18,46 @@ const MOST_KINDS: usize = 8;
 /// and fewest sites of a crystal for each, on average: fewer are not worth a search of their own.
 const LEAST_SITES: usize = 4;
 
+/// Sites of a large crystal that are told apart by one task.
+const SITES_AT_ONCE: usize = 512;
+
 /// Sums and the global instability index of a crystal.
-pub fn of_crystal(crystal: &Crystal<'_>, ions: &Ions, cutoff: f64) -> BondValence {
+pub fn of_crystal(
+    crystal: &Crystal<'_>,
+    parameters: Parameters,
+    cutoff: f64,
+) -> Result<BondValence, CrystalError> {
     let representatives = crystal.representatives();
     let kinds = Kinds::new(crystal);
-    let found = match &kinds {
-        Some(kinds) => by_kind(crystal, ions, cutoff, &representatives, kinds),
-        None => by_pair(crystal, ions, cutoff, &representatives),
-    };
-    let (sums, estimated): (Vec<f64>, Vec<f64>) =
-        representatives.iter().map(|&first| found[first]).unzip();
-    let (expected, occupancies): (Vec<f64>, Vec<f64>) = match &kinds {
+    let (n, parallel) = (crystal.n_sites(), crystal.is_large());
+    let ((sums, estimated), (expected, occupancies)) = match &kinds {
         Some(kinds) => {
-            let of_kinds: Vec<(f64, f64)> = (kinds.firsts.iter())
+            let ions = Ions::new(crystal, parameters, kinds.firsts.iter().copied())?;
+            let expected: Vec<(f64, f64)> = (kinds.firsts.iter())
                 .map(|&first| expected_sum(crystal, first))
                 .collect();
-            let of_sites = kinds.of_sites.iter();
-            of_sites.map(|&kind| of_kinds[usize::from(kind)]).unzip()
+            (
+                by_kind(crystal, &ions, cutoff, &representatives, kinds),
+                map_sites_to_pairs(n, parallel, |site| {
+                    expected[usize::from(kinds.of_sites[site])]
+                }),
+            )
         }
-        None => (0..crystal.n_sites())
-            .map(|site| expected_sum(crystal, site))
-            .unzip(),
+        None => {
+            let ions = Ions::new(crystal, parameters, 0..n)?;
+            (
+                by_pair(crystal, &ions, cutoff, &representatives),
+                map_sites_to_pairs(n, parallel, |site| expected_sum(crystal, site)),
+            )
+        }
     };
     let gii = global_instability_index(&sums, &expected, &occupancies);
-    BondValence {
+    Ok(BondValence {
         sums,
         expected,
         estimated,
         gii,
-    }
+    })
 }
 
 /// What the bonds of a site would sum to without strain, and its occupancy.
@@ -66,31 +78,55 @@ struct Kinds {
 impl Kinds {
     /// None where there are too many kinds.
     fn new(crystal: &Crystal<'_>) -> Option<Self> {
-        let most = MOST_KINDS.min(crystal.n_sites() / LEAST_SITES);
-        let mut firsts: Vec<usize> = Vec::new();
-        let of_site = |site: usize| {
-            let mut known = firsts.iter();
-            let known = known.position(|&first| crystal.same_species(first, site));
-            let kind = known.unwrap_or_else(|| {
-                firsts.push(site);
-                firsts.len() - 1
-            });
-            (kind < most).then_some(kind as u8)
-        };
-        let of_sites = (0..crystal.n_sites()).map(of_site).collect::<Option<_>>()?;
+        let n = crystal.n_sites();
+        if !crystal.is_large() {
+            return Self::among(crystal, 0..n);
+        }
+        let parts = map_sites(n.div_ceil(SITES_AT_ONCE), true, |part| {
+            let first = part * SITES_AT_ONCE;
+            Self::among(crystal, first..n.min(first + SITES_AT_ONCE))
+        });
+        let (mut of_sites, mut firsts) = (Vec::with_capacity(n), Vec::new());
+        for part in parts {
+            let part = part?;
+            let number = |&first: &usize| number_of_kind(crystal, &mut firsts, first);
+            let numbers: Vec<u8> = part.firsts.iter().map(number).collect::<Option<_>>()?;
+            of_sites.extend(part.of_sites.iter().map(|&kind| numbers[usize::from(kind)]));
+        }
+        Some(Self { of_sites, firsts })
+    }
+
+    /// The same for some of the sites.
+    fn among(crystal: &Crystal<'_>, sites: Range<usize>) -> Option<Self> {
+        let mut firsts = Vec::new();
+        let of_sites = sites
+            .map(|site| number_of_kind(crystal, &mut firsts, site))
+            .collect::<Option<_>>()?;
         Some(Self { of_sites, firsts })
     }
 }
 
-/// The sum of each site that stands for its orbit, and the fraction of it that rests on estimated
-/// parameters, kind after kind of neighbours.
+/// The kind of a site among those whose first sites are known, to which it is added where it is new;
+/// none where that is one too many.
+fn number_of_kind(crystal: &Crystal<'_>, firsts: &mut Vec<usize>, site: usize) -> Option<u8> {
+    let mut known = firsts.iter();
+    let known = known.position(|&first| crystal.same_species(first, site));
+    let kind = known.unwrap_or_else(|| {
+        firsts.push(site);
+        firsts.len() - 1
+    });
+    (kind < MOST_KINDS.min(crystal.n_sites() / LEAST_SITES)).then_some(kind as u8)
+}
+
+/// The sum of each site, or of that which stands for its orbit, and the fraction of it that rests on
+/// estimated parameters, kind after kind of neighbours.
 fn by_kind(
     crystal: &Crystal<'_>,
     ions: &Ions,
     cutoff: f64,
     representatives: &[usize],
     kinds: &Kinds,
-) -> Vec<(f64, f64)> {
+) -> (Vec<f64>, Vec<f64>) {
     let grid = NeighborGrid::grouped(crystal, cutoff, simd::level(), &kinds.of_sites);
     let bonds: Vec<Vec<KindBonds>> = (kinds.firsts.iter())
         .map(|&one| {
@@ -116,7 +152,7 @@ fn by_pair(
     ions: &Ions,
     cutoff: f64,
     representatives: &[usize],
-) -> Vec<(f64, f64)> {
+) -> (Vec<f64>, Vec<f64>) {
     let grid = NeighborGrid::new(crystal, cutoff);
     let most = (0..crystal.n_sites())
         .map(|site| crystal.species(site).len())
@@ -143,31 +179,25 @@ fn by_pair(
     })
 }
 
-/// Sums of the sites that stand for their orbits by what sums those of a cluster; 0 for the others.
+/// Sums of all sites by what sums those of a cluster that stand for their orbits.
 fn for_clusters(
     crystal: &Crystal<'_>,
     grid: &NeighborGrid,
     representatives: &[usize],
     sum: impl Fn(Range<usize>, &[usize]) -> [Sum; MOST_MEMBERS] + Sync + Send,
-) -> Vec<(f64, f64)> {
+) -> (Vec<f64>, Vec<f64>) {
     let order: Vec<usize> = grid.order().collect();
     let clusters = grid.clusters_of(|site| representatives[site] == site);
-    let found = map_sites(clusters.len(), crystal.is_large(), |k| {
-        let cluster = clusters[k].clone();
-        let sums = sum(cluster.clone(), &order[cluster.clone()]);
-        let mut finished = [(0.0, 0.0); MOST_MEMBERS];
-        for (finished, sum) in finished.iter_mut().zip(&sums[..cluster.len()]) {
+    let mut by_rank = vec![(0.0, 0.0); crystal.n_sites()];
+    grid.for_clusters(&clusters, &mut by_rank, |cluster, finished| {
+        let sums = sum(cluster.clone(), &order[cluster]);
+        for (finished, sum) in finished.iter_mut().zip(&sums) {
             *finished = sum.finish();
         }
-        finished
     });
-    let mut of_site = vec![(0.0, 0.0); crystal.n_sites()];
-    for (cluster, found) in clusters.into_iter().zip(found) {
-        for (&site, found) in order[cluster].iter().zip(found) {
-            of_site[site] = found;
-        }
-    }
-    of_site
+    map_sites_to_pairs(crystal.n_sites(), crystal.is_large(), |site| {
+        by_rank[grid.rank(representatives[site])]
+    })
 }
 
 /// What the bonds of a site sum to, and those with estimated parameters.
@@ -371,7 +401,6 @@ fn global_instability_index(sums: &[f64], expected: &[f64], occupancies: &[f64])
 mod tests {
     use super::*;
     use crate::CrystalBatch;
-    use crate::bond_valence::Parameters;
 
     /// Three kinds of sites in turn, one of them shared by two cations and a vacancy, another filled
     /// in part by an anion, so that some are alternatives; each of an orbit of its own.
@@ -406,7 +435,7 @@ mod tests {
             oxidation_states: &charges,
         };
         let crystal = batch.validate().unwrap().crystal(0).unwrap();
-        let ions = Ions::new(&crystal, Parameters::Brown2020).unwrap();
+        let ions = Ions::new(&crystal, Parameters::Brown2020, 0..n_sites).unwrap();
         test(&crystal, &ions);
     }
 
@@ -421,10 +450,12 @@ mod tests {
                     let one = by_kind(crystal, ions, cutoff, &all, &kinds);
                     let other = by_pair(crystal, ions, cutoff, &all);
                     let mut n_bonded = 0;
-                    for (one, other) in one.iter().zip(&other) {
-                        assert!((one.0 - other.0).abs() <= 1e-12 * other.0);
-                        assert!((one.1 - other.1).abs() <= 1e-12);
-                        n_bonded += usize::from(other.0 > 0.0);
+                    for (one, other) in one.0.iter().zip(&other.0) {
+                        assert!((one - other).abs() <= 1e-12 * other);
+                        n_bonded += usize::from(*other > 0.0);
+                    }
+                    for (one, other) in one.1.iter().zip(&other.1) {
+                        assert!((one - other).abs() <= 1e-12);
                     }
                     assert!(n_bonded > n_sites / 3, "{n_bonded} of {n_sites}");
                 }
@@ -456,6 +487,19 @@ mod tests {
                 });
             }
             assert!(n_alternatives > 10, "the crystal has some");
+        });
+    }
+
+    #[test]
+    fn kinds_found_part_by_part_have_the_same_numbers() {
+        // Each part begins with another kind.
+        let n_sites = 3 * SITES_AT_ONCE + 100;
+        with_kinds(n_sites, |crystal, _| {
+            let (parts, whole) = (Kinds::new(crystal), Kinds::among(crystal, 0..n_sites));
+            let (parts, whole) = (parts.unwrap(), whole.unwrap());
+            assert!(crystal.is_large());
+            assert_eq!(parts.firsts, whole.firsts);
+            assert_eq!(parts.of_sites, whole.of_sites);
         });
     }
 
