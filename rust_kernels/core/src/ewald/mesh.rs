@@ -22,6 +22,7 @@ use super::real::Potential;
 use super::reciprocal::Charges;
 use super::window::{BEYOND, FULL, Weights, Window};
 use super::{LANES, Lanes};
+use crate::batch::map_sites;
 use crate::lattice::{Lattice, Mat3, dot};
 use crate::simd::{self, Level, Work};
 
@@ -200,12 +201,10 @@ impl Sites {
             })
         };
         let mut order: Vec<usize> = (0..n).collect();
-        let keys: Vec<u64> = (0..n)
-            .map(|site| {
-                let [x, y, _] = place(site);
-                u64::from(x.0) << 32 | u64::from(y.0)
-            })
-            .collect();
+        let keys = map_sites(n, true, |site| {
+            let [x, y, _] = place(site);
+            u64::from(x.0) << 32 | u64::from(y.0)
+        });
         order.par_sort_by_key(|&site| (keys[site], site));
         let mut starts = vec![0; size[0] + 1];
         for &key in &keys {
@@ -214,20 +213,21 @@ impl Sites {
         for x in 0..size[0] {
             starts[x + 1] += starts[x];
         }
-        let splines: Vec<Vec<[Spline; 3]>> = order
-            .par_chunks(256)
-            .map(|sites| {
+        // 384 bytes a site, which the threads that fill it write first.
+        let mut splines = vec![[[0.0; ORDER]; 3]; n];
+        splines
+            .par_chunks_mut(256)
+            .zip(order.par_chunks(256))
+            .for_each(|(splines, sites)| {
                 let rests = sites.iter().map(|&site| place(site).map(|(_, rest)| rest));
-                simd::dispatch(simd::level(), Splines(rests.collect()))
-            })
-            .collect();
+                let rests: Vec<[f64; 3]> = rests.collect();
+                let rests = rests.as_slice();
+                simd::dispatch(simd::level(), Splines { rests, splines });
+            });
         Self {
-            first: order
-                .iter()
-                .map(|&site| place(site).map(|(first, _)| first))
-                .collect(),
-            charges: order.iter().map(|&site| sources.charges[site]).collect(),
-            splines: splines.concat(),
+            first: map_sites(n, true, |k| place(order[k]).map(|(first, _)| first)),
+            charges: map_sites(n, true, |k| sources.charges[order[k]]),
+            splines,
             order,
             starts,
         }
@@ -235,16 +235,18 @@ impl Sites {
 }
 
 /// Splines of sites, from how far each is past a mesh point.
-struct Splines(Vec<[f64; 3]>);
+struct Splines<'a> {
+    rests: &'a [[f64; 3]],
+    splines: &'a mut [[Spline; 3]],
+}
 
-impl Work for Splines {
-    type Output = Vec<[Spline; 3]>;
+impl Work for Splines<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn run(self) -> Self::Output {
-        let mut splines = vec![[[0.0; ORDER]; 3]; self.0.len()];
-        let slots = splines.as_flattened_mut().chunks_mut(LANES);
-        for (rests, splines) in self.0.as_flattened().chunks(LANES).zip(slots) {
+    fn run(self) {
+        let slots = self.splines.as_flattened_mut().chunks_mut(LANES);
+        for (rests, splines) in self.rests.as_flattened().chunks(LANES).zip(slots) {
             let mut padded = [0.0; LANES];
             padded[..rests.len()].copy_from_slice(rests);
             let values = spline(&padded);
@@ -254,7 +256,6 @@ impl Work for Splines {
                 }
             }
         }
-        splines
     }
 }
 

@@ -15,7 +15,7 @@ mod window;
 
 use std::f64::consts::PI;
 
-use crate::batch::{Crystal, CrystalBatch};
+use crate::batch::{Crystal, CrystalBatch, map_sites};
 use crate::error::{BatchError, CrystalError};
 use crate::lattice::{Lattice, Vec3};
 use crate::simd;
@@ -154,9 +154,9 @@ fn crystal_energies(
     };
     let sites = [targets.as_slice(), &others].concat();
     let sources = Charges {
-        frac_coords: (sites.iter())
-            .map(|&site| place(&crystal.frac_coords[site]))
-            .collect(),
+        frac_coords: map_sites(sites.len(), crystal.is_large(), |k| {
+            place(&crystal.frac_coords[sites[k]])
+        }),
         charges: sites.iter().map(|&site| charges[site]).collect(),
         n_targets: targets.len(),
         sites,

@@ -61,9 +61,9 @@ fn sums<const N: usize>(
     fit: &Fit<N>,
 ) -> Result<Vec<Potential>, CrystalError> {
     let screened = Screened::new(fit, r_cut);
-    let coords: Vec<Vec3> = (sources.frac_coords.iter())
-        .map(|frac| basis.to_cart(frac))
-        .collect();
+    let coords: Vec<Vec3> = map_sites(sources.sites.len(), crystal.is_large(), |k| {
+        basis.to_cart(&sources.frac_coords[k])
+    });
     let potential = |[value, magnitude]: [f64; 2]| Potential {
         value,
         magnitude,
@@ -93,40 +93,30 @@ fn sums<const N: usize>(
         charges[site] = charge;
     }
     let by_slot = grid.by_slot(|site| charges[site]);
-    let mut targets = vec![usize::MAX; crystal.n_sites()];
-    for (target, &site) in sources.sites[..sources.n_targets].iter().enumerate() {
-        targets[site] = target;
+    let targets = &sources.sites[..sources.n_targets];
+    let mut is_target = vec![false; crystal.n_sites()];
+    for &site in targets {
+        is_target[site] = true;
     }
-    let order: Vec<usize> = grid.order().collect();
-    let clusters = grid.clusters_of(|site| targets[site] != usize::MAX);
-    let found = map_sites(clusters.len(), crystal.is_large(), |k| {
+    let clusters = grid.clusters_of(|site| is_target[site]);
+    let mut by_rank = vec![([0.0; 2], false); crystal.n_sites()];
+    grid.for_clusters(&clusters, &mut by_rank, |cluster, finished| {
         let mut sum = ClusterSum {
             screened: &screened,
             charges: &by_slot,
-            sites: vec![SiteSum::NONE; clusters[k].len()],
+            sites: vec![SiteSum::NONE; cluster.len()],
         };
-        grid.for_each_block_of(clusters[k].clone(), &mut sum);
-        sum.sites
-    });
-    let mut potentials = vec![Potential::default(); sources.n_targets];
-    let mut first_coincident = usize::MAX;
-    for (cluster, found) in clusters.into_iter().zip(found) {
-        for (&site, sum) in order[cluster].iter().zip(found) {
-            let target = targets[site];
-            let lanes = [sum.values, sum.magnitudes];
-            potentials[target] = potential(lanes.map(|lanes| lanes.iter().sum()));
-            if sum
-                .nearest
-                .iter()
-                .any(|squared| *squared < COINCIDENT * COINCIDENT)
-            {
-                first_coincident = first_coincident.min(target);
-            }
+        grid.for_each_block_of(cluster, &mut sum);
+        for (finished, sum) in finished.iter_mut().zip(&sum.sites) {
+            *finished = sum.finish();
         }
-    }
-    match sources.sites.get(first_coincident) {
+    });
+    let is_coincident = |site: &&usize| by_rank[grid.rank(**site)].1;
+    match targets.iter().find(is_coincident) {
         Some(&site) => Err(coincident(&grid, &by_slot, site)),
-        None => Ok(potentials),
+        None => Ok(map_sites(targets.len(), crystal.is_large(), |target| {
+            potential(by_rank[grid.rank(targets[target])].0)
+        })),
     }
 }
 
@@ -265,6 +255,15 @@ impl SiteSum {
         magnitudes: [0.0; LANES],
         nearest: [f64::INFINITY; LANES],
     };
+
+    /// Value and magnitude, and whether a charge is at the place of the site.
+    fn finish(&self) -> ([f64; 2], bool) {
+        let is_close = |squared: &f64| *squared < COINCIDENT * COINCIDENT;
+        (
+            [self.values, self.magnitudes].map(|lanes| lanes.iter().sum()),
+            self.nearest.iter().any(is_close),
+        )
+    }
 }
 
 impl<const N: usize> BlockVisitor for ClusterSum<'_, N> {
