@@ -40,7 +40,11 @@ def workers():
 
 def printed(script):
     done = subprocess.run(
-        [sys.executable, "-c", COUNT + script], check=True, capture_output=True, text=True
+        [sys.executable, "-c", COUNT + script],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     return done.stdout.split()
 
@@ -87,3 +91,16 @@ call(3)
 print(workers())
 """
     assert printed(script) == ["2"]
+
+
+def test_threads_that_need_the_same_search_end():
+    # Threads that find no site of the few distinct ones left look for what others have to do.
+    script = """
+from tests.crystals import random_crystal, supercell
+
+large = supercell(random_crystal(np.random.default_rng(1), 18), (4, 4, 4))
+assert large.n_sites > 1024
+alone = kernels.voronoi(large, threads=1).volumes
+print(all(np.array_equal(kernels.voronoi(large, threads=16).volumes, alone) for _ in range(200)))
+"""
+    assert printed(script) == ["True"]
