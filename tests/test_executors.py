@@ -12,7 +12,7 @@ import time
 import psutil
 import pyarrow.dataset as ds
 import pytest
-from distributed import Future, Security
+from distributed import Security
 from distributed.comm import connect
 
 from pyhpc.errors import PyhpcError
@@ -127,8 +127,7 @@ def test_small_shards_share_a_message_but_not_a_fate(tmp_path, monkeypatch):
 
     monkeypatch.setattr(DaskRun, "_next", next_bundle)
     status = run_local(job)
-    # Later ones may be longer: one worker is dead for a while.
-    assert [len(bundle) for bundle in bundles[:4]] == [60 // (4 * 2)] * 4
+    assert max(map(len, bundles)) == 60 // (4 * 2)
     assert sum(map(bool, bundles)) < 40
     (begun,) = (bundle[: bundle.index(10) + 1] for bundle in bundles[:4] if 10 in bundle)
     assert len(begun) > 1
@@ -221,26 +220,6 @@ def test_what_is_begun_is_finished_though_its_message_is_late(tmp_path, monkeypa
             gate.touch()
 
     assert 1 <= run.wait(leave).shards_done < 4
-
-
-def test_answers_need_not_be_fetched(tmp_path, monkeypatch):
-    job = make_job(tmp_path, plain_records(80))
-
-    def fetch(future):
-        raise AssertionError("an answer is fetched")
-
-    monkeypatch.setattr(Future, "result", fetch)
-    status = run_local(job)
-    counts = json.loads(job.output.final_manifest.read_bytes())
-    assert (status.outcomes, status.reasons) == (counts["outcomes"], counts["reasons"])
-
-
-def test_answers_that_are_not_heard_are_fetched(tmp_path, monkeypatch):
-    monkeypatch.setattr(DaskRun, "_hear", lambda run, event: None)
-    job = make_job(tmp_path, plain_records(80))
-    status = run_local(job)
-    counts = json.loads(job.output.final_manifest.read_bytes())
-    assert (status.outcomes, status.reasons) == (counts["outcomes"], counts["reasons"])
 
 
 def test_workers_that_do_not_start(tmp_path, monkeypatch):

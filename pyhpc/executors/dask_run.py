@@ -6,8 +6,8 @@ import gc
 import queue
 import time
 from collections import Counter, deque
-from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from distributed import CancelledError, KilledWorker, get_worker
@@ -17,7 +17,7 @@ from pyhpc.executors.run import Tally
 from pyhpc.shards.attempts import last_words
 from pyhpc.shards.files import new_attempt
 from pyhpc.shards.plan import cached_plan
-from pyhpc.shards.run import ShardDone, Trial, run_shards
+from pyhpc.shards.run import Trial, run_shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
     from pyhpc.executors.run import Job, Status
     from pyhpc.shards.output import Output
+    from pyhpc.shards.run import ShardDone
     from pyhpc.shards.task import Task
 
-TOPIC = "pyhpc-bundles"
-"""Dask topic on which workers tell of batches, and of what came of a bundle."""
+TOPIC = "pyhpc-batches"
+"""Dask topic on which workers tell of batches."""
 
 DEATHS = 3
 """So many workers may die of a shard without a word before its records are run in isolation: what
@@ -58,9 +59,6 @@ BUNDLES_LEFT = 4
 
 STATUS_SECONDS = 0.1
 """Time between looks at how far the run is."""
-
-COUNT_SECONDS = 1.0
-"""Time between looks at how many workers there are, which takes the driver a millisecond."""
 
 TELL_SECONDS = 0.2
 """Least time between messages of a worker about batches."""
@@ -118,11 +116,8 @@ class DaskRun:
         self._in_flight: dict[Future[_Answer], _Bundle] = {}
         self._ended: queue.SimpleQueue[tuple[Future[_Answer], _Answer | Exception]]
         self._ended = queue.SimpleQueue()
-        self._answers: dict[str, _Answer] = {}
         self._submitted: set[str] = set()
         self._started: set[str] = set()
-        self._workers = 1
-        self._count_at = 0.0
         self._cancelled = False
         self._dropped = False
 
@@ -154,25 +149,17 @@ class DaskRun:
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         _, message = event
-        name = message["attempt"]
-        if name not in self._submitted:
-            return
-        self._started.add(name)
-        if "answer" in message:
-            self._answers[name] = [done and ShardDone(**done) for done in message["answer"]]
-        else:
-            self._tally.treated(name, message["outcomes"])
+        if message["attempt"] in self._submitted:
+            self._started.add(message["attempt"])
+            self._tally.treated(message["attempt"], message["outcomes"])
 
     def _fill(self, client: Client) -> None:
         if self._cancelled:
             self._withdraw(client)
             return
-        now = time.monotonic()
-        if now >= self._count_at:
-            self._workers = max(len(client.nthreads()), 1)
-            self._count_at = now + COUNT_SECONDS
-        for _ in range(PER_WORKER * self._workers - len(self._in_flight)):
-            bundle = self._next(self._workers)
+        workers = max(len(client.nthreads()), 1)
+        for _ in range(PER_WORKER * workers - len(self._in_flight)):
+            bundle = self._next(workers)
             if not bundle:
                 return
             name = bundle[0].attempt
@@ -188,7 +175,7 @@ class DaskRun:
                 pure=False,
             )
             self._in_flight[future] = bundle
-            future.add_done_callback(partial(self._note, name))
+            future.add_done_callback(self._note)
 
     def _next(self, workers: int) -> _Bundle:
         """Give the shards for a worker: none where all have been given."""
@@ -258,21 +245,17 @@ class DaskRun:
         if self._job.share is None:
             self._later.append(replace(trial, attempt=new_attempt()))
 
-    def _note(self, name: str, future: Future[_Answer]) -> None:
-        """Take or fetch a result, in Dask's thread for callbacks.
+    def _note(self, future: Future[_Answer]) -> None:
+        """Fetch a result, in Dask's thread for callbacks.
 
-        The worker has told its answer on the way by which Dask then learns that it is done, and
-        what it told is committed, whatever became of the worker since. To fetch the same from it
-        would take three milliseconds, just as it begins the next bundle, so that is left to where
-        the answer was not heard. It may have to be computed again, where its worker died just now,
-        and until then the thread that minds signals must not be stuck.
+        It may have to be computed again, where its worker died just now, and until then the thread
+        that minds signals must not be stuck.
         """
-        result: _Answer | Exception | None = self._answers.pop(name, None)
-        if result is None:
-            try:
-                result = future.result()
-            except Exception as error:
-                result = error
+        result: _Answer | Exception
+        try:
+            result = future.result()
+        except Exception as error:
+            result = error
         self._ended.put((future, result))
 
     def _retries(self, bundle: _Bundle, error: Exception) -> Iterator[_Try]:
@@ -331,7 +314,7 @@ class DaskRun:
         return replace(trial, attempt=new_attempt(), false_starts=trial.false_starts + 1)
 
 
-_Answer = list[ShardDone | None]
+_Answer = list["ShardDone | None"]
 """What came of each shard of a bundle; None for those that another process is at."""
 
 
@@ -350,12 +333,11 @@ def _run_on_worker(
         on_batch=tell,
     )
     _spare_collector()
-    tell.answer(answer)
     return answer
 
 
 class _Reporter:
-    """Tells the driver of a bundle: its begin, its batches, a few times a second, and its answer.
+    """Tells the driver that a bundle has been begun, and then of its batches, a few times a second.
 
     Parameters
     ----------
@@ -378,11 +360,6 @@ class _Reporter:
             self._worker.log_event(TOPIC, message)
             self._untold.clear()
             self._next = now + TELL_SECONDS
-
-    def answer(self, answer: _Answer) -> None:
-        """Tell what came of the shards."""
-        told = [done and asdict(done) for done in answer]
-        self._worker.log_event(TOPIC, {"attempt": self._name, "answer": told})
 
 
 @cache

@@ -22,18 +22,12 @@ SETTINGS = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     # A kernel that holds the interpreter for a while is no reason for a warning.
-    "distributed.admin.tick.limit": "1 day",
+    "distributed.admin.tick.limit": "1h",
     # Nobody looks at samples of stacks, of memory and of the interpreter's lock, a hundred or a
-    # thousand times a second, nor at how even the ticks of the loops are.
+    # thousand times a second.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.gil.enabled": False,
-    "distributed.admin.system-monitor.interval": "1h",
-    "distributed.admin.tick.interval": "1h",
-    "distributed.admin.tick.cycle": "1h",
-    "distributed.client.scheduler-info-interval": "1h",
-    # The driver looks at the memory of each worker of this machine, which takes it a third of a
-    # millisecond.
-    "distributed.worker.memory.monitor-interval": "500ms",
+    "distributed.admin.tick.interval": "500ms",
 }
 """Settings of Dask."""
 
