@@ -84,7 +84,7 @@ def errors_beside(
     Parameters
     ----------
     label, other : array, shape (n_rows,)
-        Label that the model was fitted to, and another, transformed; NaN where unknown.
+        Label that predictions are scored against, and another, transformed; NaN where unknown.
     prediction : array, shape (n_rows,)
         By models that have not seen the row.
     bound : float

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::LANES;
-use super::scan::{CAPACITY, PIECE};
+use super::scan::{self, CAPACITY, PIECE};
 use crate::lattice::Vec3;
 
 /// Most atoms of a line.
@@ -156,11 +156,8 @@ impl Hits {
     /// Squared distances in whole groups of [`LANES`]; to be padded first.
     #[inline(always)]
     pub fn squared(&self) -> &[[f64; LANES]] {
-        let whole = self.len.next_multiple_of(LANES);
-        let groups = self.squared[..whole].as_chunks::<LANES>().0;
-        // SAFETY: the same layout; written by the scans up to `len`, by `pad` up to the end of the
-        // group.
-        unsafe { &*(std::ptr::from_ref(groups) as *const [[f64; LANES]]) }
+        // SAFETY: written by the scans up to `len`, by `pad` up to the end of the group.
+        unsafe { scan::groups(&self.squared, self.len) }
     }
 
     /// Whose images they are.

@@ -210,7 +210,7 @@ impl Hits {
 ///
 /// They must have been written.
 #[inline(always)]
-unsafe fn groups<T>(values: &[MaybeUninit<T>], len: usize) -> &[[T; LANES]] {
+pub unsafe fn groups<T>(values: &[MaybeUninit<T>], len: usize) -> &[[T; LANES]] {
     let groups = values[..len.next_multiple_of(LANES)].as_chunks::<LANES>().0;
     // SAFETY: the same layout; the caller says that it is written.
     unsafe { &*(std::ptr::from_ref(groups) as *const [[T; LANES]]) }
