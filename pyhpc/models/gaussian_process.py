@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from pyhpc.models.covariance import correlate, most_likely, solve
 from pyhpc.models.matrix import matrix
 from pyhpc.models.model import Fitted, Model, State
 from pyhpc.models.optional import need
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
     from pyhpc.models.compute import Compute
     from pyhpc.models.targets import Target
-
-_SQRT5 = 5.0**0.5
-_CHUNK = 1024
-"""Rows whose covariances with all training rows are held at once."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class GaussianProcess(Model):
         are drawn for it.
     solve_rows : int
         Rows whose targets the process passes through, with the parameters found; so many are
-        drawn from larger tables. It takes the cube of them once, and 8 bytes of memory times their
+        drawn from larger tables. It takes the cube of them once, and 12 bytes of memory times their
         square. 0: those of the likelihood.
     """
 
@@ -92,26 +88,13 @@ class GaussianProcess(Model):
         mean, scale = float(target.values.mean()), float(target.values.std()) or 1.0
         targets = (target.values - mean) / scale
 
-        kernels = need("sklearn.gaussian_process.kernels")
-        length = float(np.sqrt(n_live))
-        kernel = kernels.ConstantKernel(1.0, (1e-3, 1e4)) * kernels.Matern(
-            length, (1e-2 * length, 1e3 * length), nu=2.5
-        ) + kernels.WhiteKernel(0.1, (1e-6, 1e1))
-        process = need("sklearn.gaussian_process").GaussianProcessRegressor(
-            kernel, random_state=compute.seed
-        )
         likely = np.arange(len(points))
         if len(points) > self.max_rows:
             likely = np.sort(generator.choice(len(points), self.max_rows, replace=False))
-        with need("threadpoolctl").threadpool_limits(compute.threads), _quiet_at_bounds():
-            process.fit(points[likely], targets[likely])
-            matern, noise = process.kernel_.k1, float(process.kernel_.k2.noise_level)
-            amplitude, length = float(matern.k1.constant_value), float(matern.k2.length_scale)
-            weights = (
-                np.ravel(process.alpha_) * amplitude
-                if len(likely) == len(points)
-                else _solve(points, targets, length, noise / amplitude)
-            )
+        with need("threadpoolctl").threadpool_limits(compute.threads):
+            guess = float(np.sqrt(n_live))
+            amplitude, length, noise = most_likely(points[likely], targets[likely], guess)
+            weights = solve(points, targets, length, noise / amplitude)
         return FittedGaussianProcess(
             self,
             filling,
@@ -204,14 +187,9 @@ class FittedGaussianProcess(Fitted):
         filled = np.where(self.positive & (filled <= 0), self.filling.medians, filled)
         filled = np.log(filled, out=filled, where=self.positive)
         rows = (filled - self.center) / self.scales
-        result = np.empty(len(rows))
         # On one thread: the rounding of BLAS depends on their number.
         with need("threadpoolctl").threadpool_limits(1):
-            for start in range(0, len(rows), _CHUNK):
-                chunk = rows[start : start + _CHUNK]
-                correlations = _correlations(chunk, self.points, self.length)
-                result[start : start + _CHUNK] = (correlations * self.weights).sum(axis=1)
-        return self.mean + result
+            return self.mean + correlate(rows, self.points, self.length, self.weights)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -241,39 +219,3 @@ def _drawn(
         return table, target
     rows = np.sort(generator.choice(table.num_rows, n_rows, replace=False))
     return table.take(rows), target.take(rows)
-
-
-def _correlations(
-    rows: NDArray[np.float64], points: NDArray[np.float64], length: float
-) -> NDArray[np.float64]:
-    """Matern correlations for nu = 5/2, shape (n_rows, n_points)."""
-    squares = (rows**2).sum(axis=1)[:, None] + (points**2).sum(axis=1)
-    # As a product of matrices, which cancels to about 1e-8 of the extent for points that are near
-    # each other; their correlation is 1 to second order of the distance.
-    squares -= 2 * (rows @ points.T)
-    x = np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares)
-    x *= _SQRT5 / length
-    correlations: NDArray[np.float64] = (1 + x + x**2 / 3) * np.exp(-x)
-    return correlations
-
-
-def _solve(
-    points: NDArray[np.float64], targets: NDArray[np.float64], length: float, noise: float
-) -> NDArray[np.float64]:
-    """Coefficients of all points, ``noise`` relative to the amplitude, shape (n_points,)."""
-    linalg = need("scipy.linalg")
-    covariance = np.empty((len(points), len(points)))
-    for start in range(0, len(points), _CHUNK):
-        stop = start + _CHUNK
-        covariance[start:stop, :stop] = _correlations(points[start:stop], points[:stop], length)
-    covariance[np.diag_indices_from(covariance)] += noise
-    # The lower half is the upper one in the order of columns, which LAPACK takes without a copy.
-    factor = linalg.cho_factor(covariance.T, lower=False, overwrite_a=True, check_finite=False)
-    solved: NDArray[np.float64] = linalg.cho_solve(factor, targets, check_finite=False)
-    return solved
-
-
-def _quiet_at_bounds() -> Any:
-    """Silence the note that a parameter ended at its bound: noise-free and constant data do."""
-    warning = need("sklearn.exceptions").ConvergenceWarning
-    return warnings.catch_warnings(action="ignore", category=warning)

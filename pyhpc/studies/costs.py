@@ -46,9 +46,9 @@ def estimate_seconds(spec: Mapping[str, Any], n_rows: int) -> float:
         return _OVERHEAD
     if spec["kind"] == "gaussian_process":
         rows = min(n_rows, spec.get("max_rows", 2000))
-        solved = min(n_rows, spec.get("solve_rows", 0))
-        likelihood = 2e-9 * rows**3 + 1e-8 * rows**2 * n_columns
-        return _OVERHEAD + float(likelihood + 1e-11 * solved**3 + 1e-10 * solved**2 * n_columns)
+        solved = min(n_rows, spec.get("solve_rows", 0) or rows)
+        solution = 4e-12 * solved**3 + 3e-11 * solved**2 * n_columns
+        return _OVERHEAD + float(8e-10 * rows**3 + solution)
     cells = n_rows * n_columns
     if spec["kind"] in _PER_CELL_FOREST:
         per_tree = _PER_TREE + _PER_CELL_FOREST[spec["kind"]] * cells
