@@ -428,37 +428,35 @@ impl NeighborGrid {
         scan: &impl Fn(&Candidates, &Query, &mut Hits),
     ) {
         candidates.pad();
-        let [mut hits, mut before] = hits.each_mut();
-        let mut waiting = None;
-        for (member, home) in members.iter().enumerate() {
-            let hidden = candidates.hide(own[member]);
-            let mut start = 0;
-            while start < candidates.len() {
-                let query = Query {
-                    start,
-                    end: candidates.len().min(start + PIECE),
-                    origin: home.coords,
-                    cutoff_squared: self.cutoff * self.cutoff,
-                };
-                scan(candidates, &query, hits);
-                start = query.end;
-                if KEEP && hits.is_full() {
-                    self.hand_on(home, member, hits, visitor);
+        // One turn more than members, and hits told apart by a number: with a second place where they
+        // are handed on, or references that are exchanged, what visitors do is not vectorised.
+        for member in 0..=members.len() {
+            if let Some(home) = members.get(member) {
+                let hidden = candidates.hide(own[member]);
+                let mut start = 0;
+                while start < candidates.len() {
+                    let query = Query {
+                        start,
+                        end: candidates.len().min(start + PIECE),
+                        origin: home.coords,
+                        cutoff_squared: self.cutoff * self.cutoff,
+                    };
+                    scan(candidates, &query, &mut hits[member % 2]);
+                    start = query.end;
+                    if KEEP && hits[member % 2].is_full() {
+                        self.hand_on(home, member, &mut hits[member % 2], visitor);
+                    }
+                }
+                candidates.show(own[member], hidden);
+                if !KEEP {
+                    counts[member] += hits[member % 2].len() as u32;
+                    hits[member % 2].clear();
                 }
             }
-            candidates.show(own[member], hidden);
-            if KEEP {
-                if let Some((member, home)) = waiting.replace((member, home)) {
-                    self.hand_on(home, member, before, visitor);
-                }
-                std::mem::swap(&mut hits, &mut before);
-            } else {
-                counts[member] += hits.len() as u32;
-                hits.clear();
+            if KEEP && member > 0 {
+                let before = member - 1;
+                self.hand_on(&members[before], before, &mut hits[before % 2], visitor);
             }
-        }
-        if let Some((member, home)) = waiting {
-            self.hand_on(home, member, before, visitor);
         }
     }
 
