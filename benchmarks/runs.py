@@ -56,9 +56,9 @@ def run(effort: Effort) -> Iterator[Count]:
             (quiet if have_a_core_each() else others).append(runs)
     counted = quiet or others
     what = f"{packing.records:,} records of {name}, {per_shard} a shard"
-    whole, steady, overhead = (
+    whole, steady, overhead, encoding = (
         {workers: median(runs[workers][k] for runs in counted) for workers in (1, 2)}
-        for k in range(3)
+        for k in range(4)
     )
     tries = len(quiet) + len(others)
     yield Count(f"repetitions in which two threads had a core each, of {tries}", len(quiet))
@@ -68,6 +68,10 @@ def run(effort: Effort) -> Iterator[Count]:
             f"% of a worker's time beside the kernels, {workers} worker{plural}, {what}",
             100 * overhead[workers],
         )
+        yield Count(
+            f"% of a worker's time that encodes and hashes Parquet, {workers} worker{plural}",
+            100 * encoding[workers],
+        )
         yield Count(f"records/s from start to end, {workers} worker{plural}", whole[workers])
         yield Count(f"records/s between shards, {workers} worker{plural}", steady[workers])
     for k, kind in enumerate(("from start to end", "between shards")):
@@ -75,12 +79,12 @@ def run(effort: Effort) -> Iterator[Count]:
         yield Count(f"two workers over one, {kind}", ratio)
 
 
-_Runs = dict[int, tuple[float, float, float]]
+_Runs = dict[int, tuple[float, float, float, float]]
 """What :func:`_measure` found, by number of workers."""
 
 
-def _measure(packing: Packing, folder: Path, workers: int) -> tuple[float, float, float]:
-    """Records per second in all and between shards, and the share that is not the kernels'.
+def _measure(packing: Packing, folder: Path, workers: int) -> tuple[float, float, float, float]:
+    """Records per second in all and between shards; time beside the kernels, and that encodes.
 
     Between shards is from when each worker may have committed a shard to when the first of them
     has no other to begin: while all work, without their start and their end.
@@ -104,4 +108,6 @@ def _measure(packing: Packing, folder: Path, workers: int) -> tuple[float, float
     if len(seen) > 1:
         (first, before), (last, done) = seen[0], seen[-1]
         steady = (done - before) / (last - first)
-    return packing.records / (ended - started), steady, total_attempts(output).overhead
+    total = total_attempts(output)
+    encoding = total.seconds["shard.encode"] / total.wall_seconds
+    return packing.records / (ended - started), steady, total.overhead, encoding

@@ -165,7 +165,7 @@ def _commit(output: Output, plan: Plan, group: Sequence[_Treated]) -> dict[int, 
     manifests = commit(output, plan, [one.candidate for one in group])
     spent = (time.perf_counter() - started) / max(len(group), 1)
     for one, manifest in zip(group, manifests, strict=True):
-        one.seconds["shard.commit"] += spent
+        one.seconds["shard.commit"] = spent
         one.log.end(manifest["records"], one.wall_seconds + spent, one.seconds)
     return {manifest["shard"]: _describe(manifest, was_run=True) for manifest in manifests}
 
@@ -219,11 +219,12 @@ class _Treatment:
         explain_gaps(result)
         identity = pa.concat_tables(identities)
         ledger = build_ledger(identity, result.outcomes, result.reasons, trial.index, 0)
+        overhead["shard.ledger"] = time.perf_counter() - begun
         candidate = encode_shard(
             *(self.output, self.plan, trial.index, result.table, ledger, trial.attempt)
         )
         ended = time.perf_counter()
-        overhead["shard.commit"] = ended - begun
+        overhead["shard.encode"] = ended - begun - overhead["shard.ledger"]
         return _Treated(log, candidate, ended - started, result.seconds | overhead)
 
 
