@@ -8,7 +8,7 @@ import time
 from math import nan
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.coverage import Count
 from benchmarks.data import SETS, available
@@ -56,39 +56,46 @@ def run(effort: Effort) -> Iterator[Count]:
             (quiet if have_a_core_each() else others).append(runs)
     counted = quiet or others
     what = f"{packing.records:,} records of {name}, {per_shard} a shard"
-    whole, steady, overhead, encoding = (
-        {workers: median(runs[workers][k] for runs in counted) for workers in (1, 2)}
-        for k in range(4)
-    )
     tries = len(quiet) + len(others)
     yield Count(f"repetitions in which two threads had a core each, of {tries}", len(quiet))
     for workers in (1, 2):
         plural = "s" if workers > 1 else ""
+        middle = _Measured(*map(median, zip(*(runs[workers] for runs in counted), strict=True)))
         yield Count(
             f"% of a worker's time beside the kernels, {workers} worker{plural}, {what}",
-            100 * overhead[workers],
+            100 * middle.overhead,
         )
         yield Count(
-            f"% of a worker's time that encodes and hashes Parquet, {workers} worker{plural}",
-            100 * encoding[workers],
+            f"% of a worker's time that makes the files of shards, {workers} worker{plural}",
+            100 * middle.encoding,
         )
-        yield Count(f"records/s from start to end, {workers} worker{plural}", whole[workers])
-        yield Count(f"records/s between shards, {workers} worker{plural}", steady[workers])
-    for k, kind in enumerate(("from start to end", "between shards")):
-        ratio = median(runs[2][k] / runs[1][k] for runs in counted)
-        yield Count(f"two workers over one, {kind}", ratio)
+        yield Count(f"records/s from start to end, {workers} worker{plural}", middle.whole)
+        yield Count(f"records/s between shards, {workers} worker{plural}", middle.steady)
+    whole = median(runs[2].whole / runs[1].whole for runs in counted)
+    yield Count("two workers over one, from start to end", whole)
+    steady = median(runs[2].steady / runs[1].steady for runs in counted)
+    yield Count("two workers over one, between shards", steady)
 
 
-_Runs = dict[int, tuple[float, float, float, float]]
-"""What :func:`_measure` found, by number of workers."""
-
-
-def _measure(packing: Packing, folder: Path, workers: int) -> tuple[float, float, float, float]:
-    """Records per second in all and between shards; time beside the kernels, and that encodes.
+class _Measured(NamedTuple):
+    """Records per second in all and between shards; shares of a worker's time.
 
     Between shards is from when each worker may have committed a shard to when the first of them
-    has no other to begin: while all work, without their start and their end.
+    has no other to begin: while all work, without their start and their end. The shares are what
+    is not the kernels', and of that what makes the files of shards, before they are written.
     """
+
+    whole: float
+    steady: float
+    overhead: float
+    encoding: float
+
+
+_Runs = dict[int, _Measured]
+"""By number of workers."""
+
+
+def _measure(packing: Packing, folder: Path, workers: int) -> _Measured:
     output, task = Output(folder), FeaturizeTask()
     job = Job(output, Plan.make(output, packing, task, Guard()).create(output), task)
     seen: list[tuple[float, int]] = []
@@ -110,4 +117,4 @@ def _measure(packing: Packing, folder: Path, workers: int) -> tuple[float, float
         steady = (done - before) / (last - first)
     total = total_attempts(output)
     encoding = total.seconds["shard.encode"] / total.wall_seconds
-    return packing.records / (ended - started), steady, total.overhead, encoding
+    return _Measured(packing.records / (ended - started), steady, total.overhead, encoding)

@@ -40,14 +40,13 @@ def test_systems_are_solved_in_double_precision(noise):
     np.testing.assert_allclose(matrix @ found, targets, atol=1e-8)
 
 
-def test_single_precision_says_when_it_is_not_enough():
+def test_systems_beyond_single_precision_are_solved_in_double():
     points, targets = _points()
-    doubled = np.concatenate([points, points])
-    enough = np.asfortranarray(_naive(points) + 1e-2 * np.eye(len(points)))
-    short = np.asfortranarray(_naive(doubled) + 1e-12 * np.eye(len(doubled)))
-    found = _solve_in_single(enough, enough.astype(np.float32), targets)
-    np.testing.assert_allclose(enough @ found, targets, atol=1e-9)
-    assert _solve_in_single(short, short.astype(np.float32), np.tile(targets, 2)) is None
+    doubled, twice = np.concatenate([points, points]), np.tile(targets, 2)
+    matrix = _naive(doubled) + 1e-9 * np.eye(len(doubled))
+    single = np.asfortranarray(matrix, dtype=np.float32)
+    assert _solve_in_single(np.asfortranarray(matrix), single, twice) is None
+    np.testing.assert_allclose(matrix @ solve(doubled, twice, LENGTH, 1e-9), twice, atol=1e-6)
 
 
 def test_most_likely_parameters_are_those_of_scikit_learn():
