@@ -31,10 +31,18 @@ def cif(*, operators=1, atoms=1, after=""):
     )
 
 
-def test_operators_times_atoms():
-    one = estimate_cost(cif())
-    assert estimate_cost(cif(operators=8, atoms=3)) == estimate_cost(cif(atoms=24)) > one
-    assert estimate_cost(cif(operators=192, atoms=10_000)) < 20 * estimate_cost(cif(atoms=20_000))
+def test_images_cost_less_than_other_atoms():
+    few, many = estimate_cost(cif(atoms=3)), estimate_cost(cif(atoms=24))
+    assert few < estimate_cost(cif(operators=8, atoms=3)) < many
+    most = estimate_cost(cif(atoms=20_000))
+    assert estimate_cost(cif(operators=192, atoms=10_000)) < most
+    assert estimate_cost(cif(atoms=30_000)) == most
+
+
+def test_cost_is_of_the_size_of_what_was_measured():
+    """Medians of batches on one core of 3 GHz: 0.12 ms, 0.5 ms, 0.5 s."""
+    found = [estimate_cost(cif(atoms=atoms)) for atoms in (4, 60, 12_000)]
+    assert found == pytest.approx([1.2e-4, 5e-4, 0.6], rel=0.2)
 
 
 @pytest.mark.parametrize("after", ["loop_\n_bond\n1\n2\n", "_cell_length_b 5\n", "\nnotes\n"])

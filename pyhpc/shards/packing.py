@@ -51,7 +51,7 @@ class ShardSize:
     seconds: float = 120.0
     text_bytes: int = 64 * 2**20
     batch_records: int = 2000
-    batch_seconds: float = 10.0
+    batch_seconds: float = 2.0
     batch_bytes: int = 8 * 2**20
 
 
