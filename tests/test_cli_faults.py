@@ -128,7 +128,7 @@ def test_kill_9_at_random_points(source, output, undisturbed, kill):
 
 def test_kill_9_while_packing(source, output, undisturbed):
     process = start(source, output, workers=0)
-    until(lambda: any(output.shards.glob("shard-*.parquet")), process)
+    until(lambda: any(output.shards.glob("shard-*.arrow")), process)
     process.kill()
     process.communicate(timeout=WAIT)
     resume(source, output, undisturbed)

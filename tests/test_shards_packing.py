@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from pyhpc.errors import PyhpcError
 from pyhpc.records import Outcome, Reason
@@ -75,7 +75,7 @@ def test_streams(tmp_path):
 
     def stream():
         for k, one in enumerate(plain_records(100)):
-            seen.append((k, len(list((tmp_path / "s").glob("shard-*.parquet")))))
+            seen.append((k, len(list((tmp_path / "s").glob("shard-*.arrow")))))
             yield one
 
     pack_records(tmp_path / "s", stream())
@@ -171,9 +171,9 @@ def test_damaged_index_is_named(tmp_path):
         Packing.load(tmp_path / "s")
 
 
-def test_shard_files_are_plain_parquet(tmp_path):
+def test_shard_files_are_plain_arrow_files(tmp_path):
     packing = pack_records(tmp_path / "s", plain_records(45))
-    table = pq.read_table(tmp_path / "s" / packing.shards[0].name)
+    table = feather.read_table(tmp_path / "s" / packing.shards[0].name)
     assert table.column_names[:2] == ["id", "text"]
     assert table["sha256"].to_pylist() == [one.sha256 for one in plain_records(20)]
 

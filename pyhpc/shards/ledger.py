@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
 
 
 def build_ledger(
-    identity: pa.Table,
+    identity: pa.Table | pa.RecordBatch,
     outcomes: Sequence[Outcome],
     reasons: Sequence[list[Reason]],
     shard: int,
@@ -46,7 +46,7 @@ def build_ledger(
 
     Parameters
     ----------
-    identity : pyarrow.Table
+    identity : pyarrow.Table or RecordBatch
         Columns :data:`~pyhpc.shards.packed.IDENTITY` of the records, as they were packed.
     outcomes : sequence of Outcome
         How each record ended.

@@ -195,7 +195,7 @@ class _Treatment:
         """Run a shard up to its commit."""
         started = time.perf_counter()
         results: list[BatchResult] = []
-        identities: list[pa.Table] = []
+        identities: list[pa.RecordBatch] = []
         overhead = {"shard.read": 0.0}
         treated = 0
         with ExitStack() as stack:
@@ -217,7 +217,7 @@ class _Treatment:
         begun = time.perf_counter()
         result = BatchResult.join(results)
         explain_gaps(result)
-        identity = pa.concat_tables(identities)
+        identity = pa.Table.from_batches(identities)
         ledger = build_ledger(identity, result.outcomes, result.reasons, trial.index, 0)
         overhead["shard.ledger"] = time.perf_counter() - begun
         candidate = encode_shard(

@@ -138,7 +138,7 @@ def _check_shard(
 ) -> Iterator[Problem]:
     inputs: pa.Table | None = None
     try:
-        inputs = open_shard(folder, shard).read(columns=list(IDENTITY))
+        inputs = open_shard(folder, shard).read_all().select(IDENTITY)
     except PyhpcError as error:
         yield Problem(folder / shard.name, error.message, error.remedy)
     if manifest is None:
