@@ -17,13 +17,18 @@ from pyhpc.shards.parquet import REASON, reason_row
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from pyhpc.records import Reason
+
+_WORD = pa.dictionary(pa.int32(), pa.string())
+_SAID = pa.struct([pa.field(field.name, _WORD, nullable=False) for field in REASON])
 
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("outcome", pa.string(), nullable=False),
-        pa.field("reasons", pa.list_(REASON), nullable=False),
+        pa.field("reasons", pa.list_(_SAID), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("start", pa.int64(), nullable=False),
         pa.field("stop", pa.int64(), nullable=False),
@@ -32,7 +37,8 @@ SCHEMA = pa.schema(
         pa.field("row", pa.int64(), nullable=False),
     ]
 )
-"""Schema of the ledger: one row per record; ``shard`` and ``row`` say where it is packed."""
+"""Schema of the ledger: one row per record; ``shard`` and ``row`` say where it is packed. What the
+reasons say is in dictionaries, since most are said of many records."""
 
 
 def build_ledger(
@@ -66,7 +72,7 @@ def build_ledger(
 
 
 def _reasons_column(reasons: Sequence[list[Reason]]) -> pa.Array:
-    """Column of the reasons; most are said of many records, and are converted once."""
+    """Column of the reasons, each of which is looked at once however often it is said."""
     said = list(chain.from_iterable(reasons))
     # Records mostly share the very object, and to compare objects takes longer than to tell them.
     keys = list(map(id, said))
@@ -76,13 +82,19 @@ def _reasons_column(reasons: Sequence[list[Reason]]) -> pa.Array:
         for key, one in dict(zip(keys, said, strict=True)).items()
     }
     rows = [reason_row(one) for one in distinct]
-    table = pa.StructArray.from_arrays(
-        [strings([row[field.name] for row in rows]) for field in REASON], fields=list(REASON)
-    )
-    taken = table.take(numbers(np.fromiter(map(numbered.__getitem__, keys), np.int32, len(keys))))
+    taken = np.fromiter(map(numbered.__getitem__, keys), np.int32, len(keys))
+    columns = [_words([row[field.name] for row in rows], taken) for field in _SAID]
+    elements = pa.StructArray.from_arrays(columns, fields=list(_SAID))
     ends = accumulate(map(len, reasons), initial=0)
     offsets = numbers(np.fromiter(ends, np.int32, len(reasons) + 1))
-    return pa.ListArray.from_arrays(offsets, taken)
+    return pa.ListArray.from_arrays(offsets, elements)
+
+
+def _words(values: Sequence[str], taken: NDArray[np.int32]) -> pa.DictionaryArray:
+    """Column of values that were taken from some, each of which is in its dictionary once."""
+    words: dict[str, int] = {}
+    codes = np.array([words.setdefault(value, len(words)) for value in values], np.int32)
+    return pa.DictionaryArray.from_arrays(numbers(codes[taken]), strings(list(words)))
 
 
 def count_outcomes(ledger: pa.Table) -> dict[str, int]:
@@ -105,7 +117,7 @@ def count(ledger: pa.Table) -> dict[str, Any]:
     reasons: dict[str, dict[str, int]] = {str(outcome): {} for outcome in Outcome}
     column = ledger["reasons"].combine_chunks()
     said = column.flatten()
-    outcomes, codes = (said.field(name).dictionary_encode() for name in ("outcome", "code"))
+    outcomes, codes = (said.field(name) for name in ("outcome", "code"))
     names = list(product(outcomes.dictionary.to_pylist(), codes.dictionary.to_pylist()))
     kinds = values(outcomes.indices) * len(codes.dictionary) + values(codes.indices)
     # A record counts once however often it has a reason.

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pyhpc.records import Reason
 
 REASON = pa.struct(
@@ -45,7 +47,7 @@ def encode_table(table: pa.Table) -> memoryview:
     """
     sink = pa.BufferOutputStream()
     written: list[pq.FileMetaData] = []
-    dictionaries = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+    dictionaries = [path for field in table.schema for path in _dictionaries(field)]
     with pq.ParquetWriter(
         sink,
         table.schema,
@@ -59,3 +61,15 @@ def encode_table(table: pa.Table) -> memoryview:
     if written[0].num_rows != table.num_rows:
         raise RuntimeError(f"{written[0].num_rows} of {table.num_rows} rows were encoded")
     return memoryview(sink.getvalue())
+
+
+def _dictionaries(field: pa.Field) -> Iterator[str]:
+    """Parquet's paths of what is a dictionary in a column."""
+    if pa.types.is_dictionary(field.type):
+        yield field.name
+    elif pa.types.is_list(field.type):
+        # Parquet's own name of the level between a list and its elements.
+        element = field.type.value_field.with_name("list.element")
+        yield from (f"{field.name}.{path}" for path in _dictionaries(element))
+    elif pa.types.is_struct(field.type):
+        yield from (f"{field.name}.{path}" for inner in field.type for path in _dictionaries(inner))
