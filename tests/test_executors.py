@@ -116,7 +116,7 @@ def test_records_that_kill_their_process_are_isolated(tmp_path):
 def test_small_shards_share_a_message_but_not_a_fate(tmp_path, monkeypatch):
     """Of the shards that were handed out together, those are run again that were not committed."""
     records = plain_records(60)
-    records[10] = record("guilty", "crash")
+    records[14] = record("guilty", "crash")
     job = make_job(tmp_path, records, per_shard=1)
     plain, bundles = DaskRun._next, []
 
@@ -127,9 +127,9 @@ def test_small_shards_share_a_message_but_not_a_fate(tmp_path, monkeypatch):
 
     monkeypatch.setattr(DaskRun, "_next", next_bundle)
     status = run_local(job)
-    assert max(map(len, bundles)) == 60 // (4 * 2)
+    assert max(map(len, bundles)) == 60 // (3 * 2)
     assert sum(map(bool, bundles)) < 40
-    (begun,) = (bundle[: bundle.index(10) + 1] for bundle in bundles[:4] if 10 in bundle)
+    (begun,) = (bundle[: bundle.index(14) + 1] for bundle in bundles[:4] if 14 in bundle)
     assert len(begun) > 1
     assert reason_codes(job) == {"guilty": "worker_crash"}
     # On a slow machine the first of them may have been: commits are a second apart at most.

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from pyhpc.errors import PyhpcError
 from pyhpc.shards import Trial, files, run, run_shards, verify
+from pyhpc.shards.attempts import shard_logs
 from tests.fake_task import plain_records
 from tests.shard_jobs import make_job, result_tree, run_inline
 
@@ -144,18 +149,98 @@ def test_commit_together_makes_the_files_of_each_alone(tmp_path):
     assert result_tree(together.output) == result_tree(alone.output)
 
 
-@pytest.mark.parametrize(("seconds", "sizes"), [(0.0, [1, 1, 1, 0]), (1e6, [3])])
-def test_commits_are_no_further_apart_than_said(tmp_path, monkeypatch, seconds, sizes):
+def watch_commits(monkeypatch, seconds, before=lambda: None):
+    """Note the shards of each commit as it begins."""
     plain, found = run.commit, []
 
     def commit(output, plan, candidates):
-        found.append(len(candidates))
+        found.append([candidate.index for candidate in candidates])
+        before()
         return plain(output, plan, candidates)
 
     monkeypatch.setattr(run, "commit", commit)
     monkeypatch.setattr(run, "GROUP_SECONDS", seconds)
+    return found
+
+
+def test_commits_are_no_further_apart_than_said(tmp_path, monkeypatch):
+    found = watch_commits(monkeypatch, 1e6)
     assert all(done.was_run for done in commit_together(make_job(tmp_path, plain_records(60))))
-    assert found == sizes
+    assert found == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("shards", [3, 5])
+def test_shards_are_treated_while_others_are_committed(tmp_path, monkeypatch, shards):
+    """The first commit ends once the shards after it are treated, which wait for it together."""
+    job = make_job(tmp_path, plain_records(20 * shards))
+    treated = threading.Semaphore(0)
+    waits = [shards]
+
+    def wait():
+        for _ in range(waits.pop() if waits else 0):
+            assert treated.acquire(timeout=60)
+
+    found = watch_commits(monkeypatch, 0.0, wait)
+    trials = [Trial(index, "a") for index in range(shards)]
+    batches = 3
+    calls = itertools.count(1)
+
+    def on_batch(outcomes):
+        if next(calls) % batches == 0:
+            treated.release()
+
+    done = run_shards(job.output, job.plan, trials, job.task, on_batch=on_batch)
+    assert [one.was_run for one in done] == [True] * shards
+    # The last comes with the others or by itself.
+    assert found[:2] in ([[0], list(range(1, end))] for end in (shards - 1, shards))
+    assert list(itertools.chain(*found)) == list(range(shards))
+    run_inline(job)
+    assert verify(job.output) == []
+
+
+def test_only_the_time_that_a_commit_keeps_a_worker_counts(tmp_path, monkeypatch):
+    watch_commits(monkeypatch, 0.0, lambda: time.sleep(0.3))
+    job = make_job(tmp_path, plain_records(60))
+    commit_together(job)
+    first, *others = (shard_logs(job.output, index)[0][-1] for index in range(SHARDS))
+    assert first["seconds"]["shard.commit"] == 0.0
+    # The others wait for the first commit and for their own.
+    waited = sum(one["seconds"]["shard.commit"] for one in others)
+    assert 0.3 < waited <= sum(one["wall_seconds"] for one in others)
+
+
+def test_what_was_treated_is_committed_however_long_the_next_shard_takes(tmp_path, monkeypatch):
+    job = make_job(tmp_path, plain_records(60))
+    monkeypatch.setattr(run, "GROUP_SECONDS", 0.01)
+    seen = []
+
+    def wait(outcomes):
+        seen.append(outcomes)
+        deadline = time.monotonic() + 60
+        while len(seen) == 4 and not job.output.manifest(0).exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    trials = [Trial(index, "a") for index in range(SHARDS)]
+    assert all(run_shards(job.output, job.plan, trials, job.task, on_batch=wait))
+    assert len(seen) == 3 * SHARDS
+
+
+def test_commit_that_fails_while_others_are_treated_is_told(tmp_path, monkeypatch):
+    job = make_job(tmp_path, plain_records(60))
+    whole, fails = run.commit, [True]
+
+    def commit(output, plan, candidates):
+        if fails and fails.pop():
+            raise PyhpcError("no room", "Make room.")
+        return whole(output, plan, candidates)
+
+    monkeypatch.setattr(run, "commit", commit)
+    monkeypatch.setattr(run, "GROUP_SECONDS", 0.0)
+    with pytest.raises(PyhpcError, match="no room"):
+        commit_together(job)
+    assert run_inline(job)["records"] == 60
+    assert verify(job.output) == []
 
 
 def test_of_shards_that_are_committed_together_each_can_be_overtaken(tmp_path, monkeypatch):

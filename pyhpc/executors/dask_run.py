@@ -8,6 +8,7 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 from functools import cache
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from distributed import CancelledError, KilledWorker, get_worker
@@ -47,18 +48,21 @@ PER_WORKER = 2
 """Bundles of shards per worker that are with the scheduler, one to run and one to wait, so that a
 million shards cost it nothing."""
 
-BUNDLE_SECONDS = 0.5
+BUNDLE_SECONDS = 2.0
 """Shards that are estimated to take less go to a worker several at a time: a message to a worker
-and its answer cost the driver a millisecond, and the disk is waited for once."""
+and its answer cost the driver some milliseconds, and the disk is waited for once, since the commits
+before the last run while the next shards are treated."""
 
 BUNDLE_SHARDS = 32
 """Most shards of a bundle."""
 
-BUNDLES_LEFT = 4
-"""So many bundles for each worker are made of what is left, at least, so that all end together."""
+BUNDLES_LEFT = 3
+"""So many bundles for each worker are made of what has not been given, at least, so that all end
+together."""
 
-STATUS_SECONDS = 0.1
-"""Time between looks at how far the run is."""
+STATUS_SECONDS = 0.25
+"""Time between looks at how far the run is and how many workers there are, each of which takes the
+scheduler and this process milliseconds of a core that may be a worker's."""
 
 TELL_SECONDS = 0.2
 """Least time between messages of a worker about batches."""
@@ -111,6 +115,7 @@ class DaskRun:
         self._tend = tend
         self._tally = Tally(job)
         self._trials = self._tally.trials()
+        self._left = len(job.plan.shards)
         self._again: deque[_Try] = deque()
         self._later: deque[_Try] = deque()
         self._in_flight: dict[Future[_Answer], _Bundle] = {}
@@ -134,13 +139,16 @@ class DaskRun:
         """Run until all shards are done or the run is cancelled."""
         with self._connect() as client:
             client.subscribe_topic(TOPIC, self._hear)
-            looked = 0.0
+            workers, looked = 1, -inf
             while not self._dropped:
-                self._fill(client)
+                is_time = time.monotonic() - looked >= STATUS_SECONDS
+                if is_time:
+                    workers = max(len(client.nthreads()), 1)
+                self._fill(client, workers)
                 if not self._in_flight:
                     break
                 self._collect()
-                if time.monotonic() - looked >= STATUS_SECONDS:
+                if is_time:
                     status = self.status()
                     self._tend(status)
                     on_status(status)
@@ -153,11 +161,10 @@ class DaskRun:
             self._started.add(message["attempt"])
             self._tally.treated(message["attempt"], message["outcomes"])
 
-    def _fill(self, client: Client) -> None:
+    def _fill(self, client: Client, workers: int) -> None:
         if self._cancelled:
             self._withdraw(client)
             return
-        workers = max(len(client.nthreads()), 1)
         for _ in range(PER_WORKER * workers - len(self._in_flight)):
             bundle = self._next(workers)
             if not bundle:
@@ -182,8 +189,7 @@ class DaskRun:
         if self._again:
             # Its worker has died, so it takes no others along.
             return (self._again.popleft(),)
-        left = len(self._job.plan.shards) - self._tally.shards_done
-        most = min(BUNDLE_SHARDS, max(left // (BUNDLES_LEFT * workers), 1))
+        most = min(BUNDLE_SHARDS, max(self._left // (BUNDLES_LEFT * workers), 1))
         if self._job.share is not None:
             # Others take from the end of a share what has not been begun, one by one.
             most = 1
@@ -193,6 +199,7 @@ class DaskRun:
             trial = next(self._trials, None)
             if trial is None:
                 break
+            self._left = len(self._job.plan.shards) - trial.index - 1
             bundle.append(_Try(trial.index, trial.attempt, isolated=trial.isolated))
             seconds += self._job.plan.shards[trial.index].cost
         if not bundle and self._later:
@@ -214,7 +221,7 @@ class DaskRun:
         """Take note of all that has ended, waiting a moment for the first."""
         ended = []
         try:
-            ended.append(self._ended.get(timeout=0.2))
+            ended.append(self._ended.get(timeout=STATUS_SECONDS))
             while True:
                 ended.append(self._ended.get_nowait())
         except queue.Empty:
@@ -365,5 +372,4 @@ class _Reporter:
 @cache
 def _spare_collector() -> None:
     """Keep modules out of the garbage collections to come, which would walk them all each time."""
-    gc.collect()
     gc.freeze()

@@ -23,11 +23,13 @@ SETTINGS = {
     "distributed.worker.http.routes": [],
     # A kernel that holds the interpreter for a while is no reason for a warning.
     "distributed.admin.tick.limit": "1h",
-    # Nobody looks at samples of stacks, of memory and of the interpreter's lock, a hundred or a
-    # thousand times a second.
+    # Nobody looks at samples of stacks, of disks, of memory and of the interpreter's lock, some
+    # or a thousand times a second. Each takes the core from a worker for up to a millisecond.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.gil.enabled": False,
-    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.disk": False,
+    "distributed.admin.system-monitor.interval": "2s",
+    "distributed.admin.tick.interval": "2s",
 }
 """Settings of Dask."""
 

@@ -79,6 +79,10 @@ class AttemptLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the log; nothing is to be said any more."""
         self._file.close()
 
     @contextmanager

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from threading import Condition
+from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 
@@ -21,6 +23,7 @@ from pyhpc.shards.plan import packing_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from pyhpc.shards.commit import Candidate, Manifest
@@ -66,8 +69,8 @@ def _describe(manifest: Manifest, *, was_run: bool) -> ShardDone:
     return ShardDone(index, records, manifest["outcomes"], manifest["reasons"], was_run)
 
 
-GROUP_SECONDS = 1.0
-"""So long after a commit the shards that were treated since are committed together."""
+GROUP_SECONDS = 0.2
+"""Least time from the begin of a commit to the next, which is of all shards treated since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def run_shards(
     expendable: bool = False,
     on_batch: Callable[[dict[str, int]], None] = lambda outcomes: None,
 ) -> list[ShardDone | None]:
-    """Run shards one after another, those that are done left out, and commit small ones together.
+    """Run shards one after another, those that are done left out, and commit several together.
 
     Parameters
     ----------
@@ -110,8 +113,8 @@ def run_shards(
     plan : Plan
         Its plan.
     trials : sequence of Trial
-        The shards. What is made of them is held in memory until they are committed, which is
-        every :data:`GROUP_SECONDS` and at the end.
+        The shards. What is made of them is held in memory until they are committed: soon,
+        while those that follow are treated, and at the end.
     task : Task
         The task of the plan.
     threads : int
@@ -137,37 +140,121 @@ def run_shards(
     folder = packing or packing_folder(output, plan)
     treatment = _Treatment(output, plan, folder, task, threads, on_batch)
     ended: dict[int, ShardDone | None] = {}
-    group: list[_Treated] = []
-    with ExitStack() as logs:
-        committed = time.perf_counter()
+    with ExitStack() as stack:
+        commits = stack.enter_context(_Commits(output, plan))
         for trial in trials:
+            commits.hand_over()
             ended[trial.index] = shard_done(output, plan, trial.index)
             if ended[trial.index] is not None:
                 continue
             log = AttemptLog(output, trial.index, trial.attempt, expendable=expendable)
             try:
-                logs.enter_context(log)
+                stack.enter_context(log)
             except AttemptTakenError:
                 continue
-            group.append(treatment.treat(trial, log))
-            if time.perf_counter() - committed >= GROUP_SECONDS:
-                ended |= _commit(output, plan, group)
-                group.clear()
-                logs.close()
-                committed = time.perf_counter()
-        ended |= _commit(output, plan, group)
+            commits.add(treatment.treat(trial, log))
+        ended |= commits.end()
     return [ended[trial.index] for trial in trials]
 
 
-def _commit(output: Output, plan: Plan, group: Sequence[_Treated]) -> dict[int, ShardDone]:
-    """Commit shards together, and give each its share of the time."""
-    started = time.perf_counter()
-    manifests = commit(output, plan, [one.candidate for one in group])
-    spent = (time.perf_counter() - started) / max(len(group), 1)
-    for one, manifest in zip(group, manifests, strict=True):
-        one.seconds["shard.commit"] = spent
-        one.log.end(manifest["records"], one.wall_seconds + spent, one.seconds)
-    return {manifest["shard"]: _describe(manifest, was_run=True) for manifest in manifests}
+class _Commits:
+    """Commits of treated shards, beside the treatment of those that follow.
+
+    A commit waits for the disk, on a shared file system for long, and needs little of a core. What
+    is handed over is committed in time, however long the next shard takes.
+
+    Parameters
+    ----------
+    output : Output
+        Output folder.
+    plan : Plan
+        Its plan.
+    """
+
+    def __init__(self, output: Output, plan: Plan) -> None:
+        self._output = output
+        self._plan = plan
+        self._done: dict[int, ShardDone] = {}
+        self._last: list[_Treated] = []
+        self._begun = time.perf_counter()
+        # What both threads look at is handed over under this lock.
+        self._turn = Condition()
+        self._handed: list[_Treated] = []
+        self._is_ending = False
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="pyhpc-commits")
+        self._thread: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop()
+        self._pool.shutdown()
+
+    def add(self, treated: _Treated) -> None:
+        """Take a shard that is to be committed."""
+        self._last.append(treated)
+
+    def hand_over(self) -> None:
+        """Let what was added be committed while others are treated.
+
+        Raises
+        ------
+        PyhpcError
+            If an earlier commit has failed.
+        """
+        if not self._last:
+            return
+        with self._turn:
+            self._handed += self._last
+            self._turn.notify()
+        self._last.clear()
+        if self._thread is None:
+            self._thread = self._pool.submit(self._commit_handed)
+        elif self._thread.done():
+            self._thread.result()
+
+    def end(self) -> dict[int, ShardDone]:
+        """Commit what is left, and say how all ended."""
+        started = time.perf_counter()
+        self._stop()
+        if self._thread is not None:
+            self._thread.result()
+        waited = time.perf_counter() - started
+        self._commit([*self._handed, *self._last], waited, is_waited_for=True)
+        return self._done
+
+    def _stop(self) -> None:
+        with self._turn:
+            self._is_ending = True
+            self._turn.notify()
+
+    def _commit_handed(self) -> None:
+        """Commit what is handed over, as often as is said; what comes last is left."""
+        while True:
+            with self._turn:
+                self._turn.wait_for(lambda: self._handed or self._is_ending)
+                rest = self._begun + GROUP_SECONDS - time.perf_counter()
+                if self._turn.wait_for(lambda: self._is_ending, max(rest, 0.0)):
+                    return
+                group, self._handed = self._handed, []
+            self._begun = time.perf_counter()
+            self._commit(group, 0.0)
+
+    def _commit(
+        self, group: Sequence[_Treated], waited: float, *, is_waited_for: bool = False
+    ) -> None:
+        """Commit shards together, and give each its share of the time that treats no record."""
+        started = time.perf_counter()
+        manifests = commit(self._output, self._plan, [one.candidate for one in group])
+        if is_waited_for:
+            waited += time.perf_counter() - started
+        spent = waited / max(len(group), 1)
+        for one, manifest in zip(group, manifests, strict=True):
+            one.seconds["shard.commit"] = spent
+            one.log.end(manifest["records"], one.wall_seconds + spent, one.seconds)
+            one.log.close()
+            self._done[manifest["shard"]] = _describe(manifest, was_run=True)
 
 
 @dataclass(frozen=True, slots=True)
