@@ -31,6 +31,8 @@ SETS = {
     "mp": SHARED_DATA / "mp" / "mp_cifs_a.tar.gz",
     "elasticity": SHARED_DATA / "elasticity" / "cifs.tar.gz",
 }
+WHOLE = SETS | {"mp": str(SHARED_DATA / "mp" / "mp_cifs_?.tar.gz")}
+"""The same sets with all that there is of them, for runs that are to be long."""
 RECORDS = {"gallery": 96, "obelix": 321, "mp": 20_000, "elasticity": 11_269}
 """How many records each set holds."""
 

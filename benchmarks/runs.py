@@ -5,26 +5,26 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
+from collections import defaultdict
 from math import nan
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.coverage import Count
-from benchmarks.data import SETS, available
+from benchmarks.data import WHOLE, available
 from benchmarks.threads import have_a_core_each
 from pyhpc.crystals import iter_records
 from pyhpc.crystals.cost import estimate_cost
 from pyhpc.executors import Job, LocalExecutor
 from pyhpc.shards import Guard, Output, Packing, Plan, ShardSize, finish, pack
-from pyhpc.shards.attempts import total_attempts
+from pyhpc.shards.attempts import shard_logs, total_attempts
 from pyhpc.tasks.featurize import FeaturizeTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.harness import Effort
-    from pyhpc.executors.run import Status
 
 PER_SHARD = 2000
 REPEATS = 3
@@ -37,7 +37,7 @@ def run(effort: Effort) -> Iterator[Count]:
     name = available(quick=effort.quick)[-1]
     per_shard = 10 if effort.quick else PER_SHARD
     with tempfile.TemporaryDirectory() as root:
-        records = itertools.islice(iter_records([SETS[name]]), 40 if effort.quick else None)
+        records = itertools.islice(iter_records([WHOLE[name]]), 40 if effort.quick else None)
         packing = pack(
             records,
             Path(root) / "shards",
@@ -80,9 +80,9 @@ def run(effort: Effort) -> Iterator[Count]:
 class _Measured(NamedTuple):
     """Records per second in all and between shards; shares of a worker's time.
 
-    Between shards is from when each worker may have committed a shard to when the first of them
-    has no other to begin: while all work, without their start and their end. The shares are what
-    is not the kernels', and of that what makes the files of shards, before they are written.
+    Between shards is from the first that each worker begins to its last that is begun while all
+    work: without their start and their end. The shares are what is not the kernels', and of that
+    what makes the files of shards, before they are written.
     """
 
     whole: float
@@ -98,23 +98,31 @@ _Runs = dict[int, _Measured]
 def _measure(packing: Packing, folder: Path, workers: int) -> _Measured:
     output, task = Output(folder), FeaturizeTask()
     job = Job(output, Plan.make(output, packing, task, Guard()).create(output), task)
-    seen: list[tuple[float, int]] = []
-
-    last_begun = len(job.plan.shards) - workers + 1
-
-    def note(status: Status) -> None:
-        all_work = workers <= status.shards_done <= last_begun
-        if all_work and (not seen or seen[-1][1] < status.records_done):
-            seen.append((time.perf_counter(), status.records_done))
-
     started = time.perf_counter()
-    LocalExecutor(workers).submit(job).wait(note)
+    LocalExecutor(workers).submit(job).wait()
     ended = time.perf_counter()
     finish(output, job.plan)
-    steady = nan
-    if len(seen) > 1:
-        (first, before), (last, done) = seen[0], seen[-1]
-        steady = (done - before) / (last - first)
     total = total_attempts(output)
     encoding = total.seconds["shard.encode"] / total.wall_seconds
-    return _Measured(packing.records / (ended - started), steady, total.overhead, encoding)
+    whole = packing.records / (ended - started)
+    return _Measured(whole, _steady(job), total.overhead, encoding)
+
+
+def _steady(job: Job) -> float:
+    """Records per second while all work: the sum of what each worker does between its own shards.
+
+    To count the shards that all have ended between two moments would be off by as many as there are
+    workers.
+    """
+    begun: dict[int, list[tuple[float, int]]] = defaultdict(list)
+    for index in range(len(job.plan.shards)):
+        ((first, *_, last),) = shard_logs(job.output, index)
+        begun[first["pid"]].append((first["time"], last["records"]))
+    until = min(max(shards) for shards in begun.values())
+    rate = 0.0
+    for shards in begun.values():
+        *earlier, (last, _) = sorted(shard for shard in shards if shard <= until)
+        if not earlier:
+            return nan
+        rate += sum(records for _, records in earlier) / (last - earlier[0][0])
+    return rate
