@@ -122,8 +122,8 @@ def test_kill_9_at_random_points(source, output, undisturbed, kill):
         process.communicate(timeout=WAIT)
     resume(source, output, undisturbed)
     assert lost == 4
-    # Each of two workers lost at most the shard it was at.
-    assert begun(output) <= SHARDS + lost
+    # Each of two workers lost at most the shard it was at and the one that it was committing.
+    assert begun(output) <= SHARDS + 2 * lost
 
 
 def test_kill_9_while_packing(source, output, undisturbed):
@@ -142,7 +142,7 @@ def test_kill_9_of_a_worker(source, output, undisturbed):
     process.communicate(timeout=WAIT)
     assert process.returncode == 0
     assert result_tree(output) == undisturbed
-    assert begun(output) <= SHARDS + 1
+    assert begun(output) <= SHARDS + 2
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_signals_lead_out_cleanly(source, output, undisturbed, number, code):
     if number == signal.SIGUSR1:
         assert begun(output) == done, "what was begun is finished"
     resume(source, output, undisturbed)
-    assert begun(output) <= SHARDS + 2
+    assert begun(output) <= SHARDS + 4
 
 
 def test_signal_in_one_process(source, output, undisturbed):

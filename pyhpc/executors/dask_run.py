@@ -11,7 +11,7 @@ from functools import cache
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from distributed import CancelledError, KilledWorker, get_worker
+from distributed import CancelledError, KilledWorker, get_worker, secede
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors.run import Tally
@@ -50,8 +50,7 @@ million shards cost it nothing."""
 
 BUNDLE_SECONDS = 2.0
 """Shards that are estimated to take less go to a worker several at a time: a message to a worker
-and its answer cost the driver some milliseconds, and the disk is waited for once, since the commits
-before the last run while the next shards are treated."""
+and its answer cost the driver some milliseconds."""
 
 BUNDLE_SHARDS = 32
 """Most shards of a bundle."""
@@ -338,6 +337,8 @@ def _run_on_worker(
         packing=packing,
         expendable=True,
         on_batch=tell,
+        # The worker takes the next bundle meanwhile.
+        on_treated=secede,
     )
     _spare_collector()
     return answer

@@ -103,6 +103,7 @@ def run_shards(
     packing: Path | None = None,
     expendable: bool = False,
     on_batch: Callable[[dict[str, int]], None] = lambda outcomes: None,
+    on_treated: Callable[[], None] | None = None,
 ) -> list[ShardDone | None]:
     """Run shards one after another, those that are done left out, and commit several together.
 
@@ -125,6 +126,8 @@ def run_shards(
         Whether this process may end itself when a batch hangs.
     on_batch : callable
         Called after each batch with its records by outcome.
+    on_treated : callable, optional
+        Called when only the last commit is left, by who has something else treated meanwhile.
 
     Returns
     -------
@@ -153,7 +156,9 @@ def run_shards(
             except AttemptTakenError:
                 continue
             commits.add(treatment.treat(trial, log))
-        ended |= commits.end()
+        if on_treated is not None:
+            on_treated()
+        ended |= commits.end(is_waited_for=on_treated is None)
     return [ended[trial.index] for trial in trials]
 
 
@@ -214,14 +219,20 @@ class _Commits:
         elif self._thread.done():
             self._thread.result()
 
-    def end(self) -> dict[int, ShardDone]:
-        """Commit what is left, and say how all ended."""
-        started = time.perf_counter()
+    def end(self, *, is_waited_for: bool) -> dict[int, ShardDone]:
+        """Commit what is left, and say how all ended.
+
+        Parameters
+        ----------
+        is_waited_for : bool
+            Whether nothing is treated meanwhile.
+        """
+        clock = time.perf_counter if is_waited_for else time.thread_time
+        started = clock()
         self._stop()
         if self._thread is not None:
             self._thread.result()
-        waited = time.perf_counter() - started
-        self._commit([*self._handed, *self._last], waited, is_waited_for=True)
+        self._commit([*self._handed, *self._last], clock, started)
         return self._done
 
     def _stop(self) -> None:
@@ -239,17 +250,17 @@ class _Commits:
                     return
                 group, self._handed = self._handed, []
             self._begun = time.perf_counter()
-            self._commit(group, 0.0)
+            self._commit(group, time.thread_time, time.thread_time())
 
     def _commit(
-        self, group: Sequence[_Treated], waited: float, *, is_waited_for: bool = False
+        self, group: Sequence[_Treated], clock: Callable[[], float], started: float
     ) -> None:
-        """Commit shards together, and give each its share of the time that treats no record."""
-        started = time.perf_counter()
+        """Commit shards together, and give each its share of the time.
+
+        Where others are treated meanwhile, the time is that of a core.
+        """
         manifests = commit(self._output, self._plan, [one.candidate for one in group])
-        if is_waited_for:
-            waited += time.perf_counter() - started
-        spent = waited / max(len(group), 1)
+        spent = (clock() - started) / max(len(group), 1)
         for one, manifest in zip(group, manifests, strict=True):
             one.seconds["shard.commit"] = spent
             one.log.end(manifest["records"], one.wall_seconds + spent, one.seconds)

@@ -63,7 +63,7 @@ class AllocationRun:
 
         def look():
             pids = running_pids(self.output)
-            return len(pids) == 2 and pids
+            return len(pids) == len(set(pids)) == 2 and pids
 
         pids = wait_for(look, "work on both nodes")
         return {psutil.Process(pid).environ()["SLURMD_NODENAME"]: pid for pid in pids}

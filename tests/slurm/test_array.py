@@ -59,7 +59,7 @@ def until_at_gate(job):
     def look():
         done = len(list(job.output.manifests.glob("*.json")))
         pids = running_pids(job.output)
-        return done == 2 and len(pids) == 2 and pids
+        return done == 2 and len(pids) == len(set(pids)) == 2 and pids
 
     return wait_for(look, "work of both tasks")
 

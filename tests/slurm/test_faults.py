@@ -90,9 +90,15 @@ def committed(output):
 
 
 def at_gate(output):
-    """Wait until the shard with the gate is being run, and give the process."""
+    """Wait until the shard with the gate is being run and those before it are committed.
+
+    Gives the process.
+    """
 
     def look():
+        before = [index for index in attempts_by_shard(output) if index < AT]
+        if not all(output.manifest(index).exists() for index in before):
+            return None
         for path in output.attempts.glob(f"{AT:05d}-*.log"):
             lines = path.read_text().splitlines()
             if lines:
