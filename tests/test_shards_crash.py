@@ -234,6 +234,27 @@ def test_what_was_treated_is_committed_however_long_the_next_shard_takes(tmp_pat
     assert len(seen) == 3 * SHARDS
 
 
+def test_commit_that_runs_is_ended_when_the_next_shard_fails(tmp_path, monkeypatch):
+    job = make_job(tmp_path, plain_records(60))
+    begun, seen = threading.Event(), []
+
+    def wait():
+        begun.set()
+        time.sleep(0.2)
+
+    def fail(outcomes):
+        seen.append(outcomes)
+        if len(seen) == 4 and begun.wait(60):
+            raise PyhpcError("no luck", "Try again.")
+
+    watch_commits(monkeypatch, 0.0, wait)
+    trials = [Trial(index, "a") for index in range(SHARDS)]
+    with pytest.raises(PyhpcError, match="no luck"):
+        run_shards(job.output, job.plan, trials, job.task, on_batch=fail)
+    assert 0 not in job.pending()
+    assert "wall_seconds" in shard_logs(job.output, 0)[0][-1]
+
+
 def test_commit_that_fails_while_others_are_treated_is_told(tmp_path, monkeypatch):
     job = make_job(tmp_path, plain_records(60))
     whole, fails = run.commit, [True]

@@ -143,8 +143,7 @@ def run_shards(
     folder = packing or packing_folder(output, plan)
     treatment = _Treatment(output, plan, folder, task, threads, on_batch)
     ended: dict[int, ShardDone | None] = {}
-    with ExitStack() as stack:
-        commits = stack.enter_context(_Commits(output, plan))
+    with ExitStack() as logs, _Commits(output, plan) as commits:
         for trial in trials:
             commits.hand_over()
             ended[trial.index] = shard_done(output, plan, trial.index)
@@ -152,7 +151,7 @@ def run_shards(
                 continue
             log = AttemptLog(output, trial.index, trial.attempt, expendable=expendable)
             try:
-                stack.enter_context(log)
+                logs.enter_context(log)
             except AttemptTakenError:
                 continue
             commits.add(treatment.treat(trial, log))
