@@ -118,11 +118,12 @@ def _steady(job: Job) -> float:
     for index in range(len(job.plan.shards)):
         ((first, *_, last),) = shard_logs(job.output, index)
         begun[first["pid"]].append((first["time"], last["records"]))
-    until = min(max(shards) for shards in begun.values())
+    until = min(max(shards)[0] for shards in begun.values())
     rate = 0.0
     for shards in begun.values():
-        *earlier, (last, _) = sorted(shard for shard in shards if shard <= until)
-        if not earlier:
+        counted = sorted(shard for shard in shards if shard[0] <= until)
+        if len(counted) < 2:
             return nan
+        *earlier, (last, _) = counted
         rate += sum(records for _, records in earlier) / (last - earlier[0][0])
     return rate

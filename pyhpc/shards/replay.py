@@ -75,7 +75,7 @@ def find_records(
         if shard is not None and index != shard:
             continue
         file = open_shard(folder, entry)
-        ids = file.read(columns=["id"])["id"].to_pylist()
+        ids = file.read_all()["id"].to_pylist()
         rows = [k for k, name in enumerate(ids) if name == id and row in (None, k)]
         if not rows:
             continue
