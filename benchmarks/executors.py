@@ -256,6 +256,9 @@ class _Client:
     def subscribe_topic(self, topic: str, handler: Any) -> None:
         pass
 
+    def register_plugin(self, plugin: Any) -> None:
+        pass
+
     def submit(self, call: Any, *arguments: Any, **options: Any) -> _Future:
         return _Future(arguments[-1], self._answers)
 

@@ -6,6 +6,7 @@ import gc
 import queue
 import time
 from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from math import inf
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from distributed import CancelledError, KilledWorker, get_worker, secede
 
 from pyhpc.errors import PyhpcError
+from pyhpc.executors.bundle_reader import BundleReader, bundle_key
 from pyhpc.executors.run import Tally
 from pyhpc.shards.attempts import last_words
 from pyhpc.shards.files import new_attempt
-from pyhpc.shards.plan import cached_plan
+from pyhpc.shards.plan import cached_plan, packing_folder
 from pyhpc.shards.run import Trial, run_shards
 
 if TYPE_CHECKING:
@@ -48,16 +50,16 @@ PER_WORKER = 2
 """Bundles of shards per worker that are with the scheduler, one to run and one to wait, so that a
 million shards cost it nothing."""
 
-BUNDLE_SECONDS = 2.0
+BUNDLE_SECONDS = 5.0
 """Shards that are estimated to take less go to a worker several at a time: a message to a worker
-and its answer cost the driver some milliseconds."""
+and its answer cost the driver some milliseconds, and a change of bundle the worker some more."""
 
 BUNDLE_SHARDS = 32
 """Most shards of a bundle."""
 
-BUNDLES_LEFT = 3
+BUNDLES_LEFT = 2
 """So many bundles for each worker are made of what has not been given, at least, so that all end
-together."""
+together (factoring, doi:10.1145/135226.135232)."""
 
 STATUS_SECONDS = 0.25
 """Time between looks at how far the run is and how many workers there are, each of which takes the
@@ -138,6 +140,9 @@ class DaskRun:
         """Run until all shards are done or the run is cancelled."""
         with self._connect() as client:
             client.subscribe_topic(TOPIC, self._hear)
+            # A worker that dies meanwhile is told as an error. One that lacks the plugin is slower.
+            with suppress(OSError):
+                client.register_plugin(BundleReader())
             workers, looked = 1, -inf
             while not self._dropped:
                 is_time = time.monotonic() - looked >= STATUS_SECONDS
@@ -177,7 +182,7 @@ class DaskRun:
                 self._job.packing,
                 self._threads,
                 bundle,
-                key=f"shard-{bundle[0].index}-{name}",
+                key=bundle_key(bundle[0].index, name),
                 pure=False,
             )
             self._in_flight[future] = bundle
@@ -327,21 +332,21 @@ _Answer = list["ShardDone | None"]
 def _run_on_worker(
     output: Output, task: Task, packing: Path | None, threads: int, bundle: _Bundle
 ) -> _Answer:
+    _spare_collector()
     tell = _Reporter(bundle[0].attempt)
-    answer = run_shards(
+    plan = cached_plan(output)
+    return run_shards(
         output,
-        cached_plan(output),
+        plan,
         bundle,
         task,
         threads=threads,
-        packing=packing,
+        files=BundleReader.files(packing or packing_folder(output, plan), plan.shards),
         expendable=True,
         on_batch=tell,
         # The worker takes the next bundle meanwhile.
         on_treated=secede,
     )
-    _spare_collector()
-    return answer
 
 
 class _Reporter:

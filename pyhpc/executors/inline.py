@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyhpc.executors.run import Tally
+from pyhpc.shards.plan import packing_folder
+from pyhpc.shards.read_ahead import ReadAhead
 from pyhpc.shards.run import run_shards
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class InlineRun:
 
     def wait(self, on_status: Callable[[Status], None] = lambda status: None) -> Status:
         """Run until all shards are done or the run is cancelled."""
+        job = self._job
+        files = ReadAhead(job.packing or packing_folder(job.output, job.plan), job.plan.shards)
         for trial in self._tally.trials():
             if self._cancelled:
                 break
@@ -76,12 +80,12 @@ class InlineRun:
 
             try:
                 (done,) = run_shards(
-                    self._job.output,
-                    self._job.plan,
+                    job.output,
+                    job.plan,
                     [trial],
-                    self._job.task,
+                    job.task,
                     threads=self._threads,
-                    packing=self._job.packing,
+                    files=files,
                     on_batch=on_batch,
                 )
             except _DroppedError:

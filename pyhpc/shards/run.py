@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from threading import Condition
 from typing import TYPE_CHECKING, Self
 
@@ -18,17 +19,17 @@ from pyhpc.shards.batch import BatchResult, explain_gaps, run_batch
 from pyhpc.shards.commit import commit, encode_shard, read_manifest
 from pyhpc.shards.isolate import Isolation
 from pyhpc.shards.ledger import build_ledger
-from pyhpc.shards.packed import open_shard, read_batches
+from pyhpc.shards.packed import read_batches
 from pyhpc.shards.plan import packing_folder
+from pyhpc.shards.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
-    from pathlib import Path
 
     from pyhpc.shards.commit import Candidate, Manifest
     from pyhpc.shards.output import Output
-    from pyhpc.shards.packed import PackedBatch, Shard
+    from pyhpc.shards.packed import PackedBatch
     from pyhpc.shards.plan import Plan
     from pyhpc.shards.task import Task
 
@@ -100,7 +101,7 @@ def run_shards(
     task: Task,
     *,
     threads: int = 1,
-    packing: Path | None = None,
+    files: ReadAhead | None = None,
     expendable: bool = False,
     on_batch: Callable[[dict[str, int]], None] = lambda outcomes: None,
     on_treated: Callable[[], None] | None = None,
@@ -120,8 +121,8 @@ def run_shards(
         The task of the plan.
     threads : int
         Threads of the kernels.
-    packing : Path, optional
-        Folder of the shard files, if not where the plan says.
+    files : ReadAhead, optional
+        The shard files, if not where the plan says or if some are expected already.
     expendable : bool
         Whether this process may end itself when a batch hangs.
     on_batch : callable
@@ -140,12 +141,12 @@ def run_shards(
         If a shard file or the task is not the planned one, or the output cannot be written.
     """
     plan.check_task(task)
-    folder = packing or packing_folder(output, plan)
-    treatment = _Treatment(output, plan, folder, task, threads, on_batch)
     ended: dict[int, ShardDone | None] = {}
     with ExitStack() as logs, _Commits(output, plan) as commits:
-        for trial in trials:
-            commits.hand_over()
+        if files is None:
+            files = logs.enter_context(ReadAhead(packing_folder(output, plan), plan.shards))
+        treatment = _Treatment(output, plan, files, task, threads, on_batch)
+        for trial, following in zip_longest(trials, trials[1:]):
             ended[trial.index] = shard_done(output, plan, trial.index)
             if ended[trial.index] is not None:
                 continue
@@ -154,11 +155,22 @@ def run_shards(
                 logs.enter_context(log)
             except AttemptTakenError:
                 continue
-            commits.add(treatment.treat(trial, log))
+            beside = partial(_go_on_beside, commits, files, following)
+            commits.add(treatment.treat(trial, log, beside))
         if on_treated is not None:
             on_treated()
         ended |= commits.end(is_waited_for=on_treated is None)
     return [ended[trial.index] for trial in trials]
+
+
+def _go_on_beside(commits: _Commits, files: ReadAhead, following: Trial | None) -> None:
+    """Let the shards before be committed and the next be read while kernels run.
+
+    Before that they would keep this thread from the interpreter.
+    """
+    commits.hand_over()
+    if following is not None:
+        files.expect(following.index)
 
 
 class _Commits:
@@ -283,17 +295,16 @@ class _Treatment:
 
     output: Output
     plan: Plan
-    folder: Path
+    files: ReadAhead
     task: Task
     threads: int
     on_batch: Callable[[dict[str, int]], None]
 
-    def treat(self, trial: Trial, log: AttemptLog) -> _Treated:
-        """Run a shard up to its commit."""
+    def treat(self, trial: Trial, log: AttemptLog, beside: Callable[[], None]) -> _Treated:
+        """Run a shard up to its commit, and call a function once its first batch is in memory."""
         started = time.perf_counter()
         results: list[BatchResult] = []
         identities: list[pa.RecordBatch] = []
-        overhead = {"shard.read": 0.0}
         treated = 0
         with ExitStack() as stack:
             run: Callable[..., BatchResult] = partial(run_batch, self.task, threads=self.threads)
@@ -301,8 +312,12 @@ class _Treatment:
                 isolation = Isolation(self.task, self.plan.guard, threads=self.threads)
                 run = stack.enter_context(isolation)
             stack.enter_context(log.treating())
-            batches = _read(self.folder, self.plan.shards[trial.index])
-            for batch in _timed(batches, overhead, "shard.read"):
+            begun = time.perf_counter()
+            opened = self.files.open(trial.index)
+            overhead = {"shard.read": time.perf_counter() - begun + opened.seconds}
+            for batch in _timed(read_batches(opened.file), overhead, "shard.read"):
+                if not results:
+                    beside()
                 if not trial.isolated:
                     log.set_deadline(self.plan.guard.record_seconds)
                 results.append(run(batch.records))
@@ -322,11 +337,8 @@ class _Treatment:
         )
         ended = time.perf_counter()
         overhead["shard.encode"] = ended - begun - overhead["shard.ledger"]
-        return _Treated(log, candidate, ended - started, result.seconds | overhead)
-
-
-def _read(folder: Path, shard: Shard) -> Iterator[PackedBatch]:
-    yield from read_batches(open_shard(folder, shard))
+        spent = ended - started + opened.seconds
+        return _Treated(log, candidate, spent, result.seconds | overhead)
 
 
 def _timed(

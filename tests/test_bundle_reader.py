@@ -1,0 +1,103 @@
+"""Dask workers that read a bundle's first shard while they end another."""
+
+from __future__ import annotations
+
+import pickle
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+from distributed import Client
+
+from pyhpc.executors import LocalExecutor, bundle_reader
+from pyhpc.executors.bundle_reader import BundleReader, bundle_key
+from pyhpc.shards import finish, verify
+from pyhpc.shards.plan import packing_folder
+from pyhpc.shards.read_ahead import ReadAhead
+from tests.fake_task import plain_records, record
+from tests.shard_jobs import make_job
+
+
+@pytest.fixture
+def expected(monkeypatch):
+    """Which files are expected to be opened."""
+    seen = []
+    monkeypatch.setattr(ReadAhead, "expect", lambda files, index: seen.append(index))
+    return seen
+
+
+@pytest.fixture
+def reader(monkeypatch):
+    reader = pickle.loads(pickle.dumps(BundleReader()))
+    worker = SimpleNamespace(plugins={BundleReader.name: reader})
+    monkeypatch.setattr(bundle_reader, "get_worker", lambda: worker)
+    yield reader
+    reader.teardown(worker)
+
+
+def come(reader, key, *states):
+    for start, end in pairwise(states):
+        reader.transition(key, start, end, stimulus_id="test")
+
+
+def test_first_shard_of_a_bundle_is_expected_when_it_has_come(reader, expected, tmp_path):
+    job = make_job(tmp_path, plain_records(60))
+    folder = packing_folder(job.output, job.plan)
+    come(reader, bundle_key(7, "early"), "released", "waiting", "ready", "executing")
+    assert expected == []
+    files = BundleReader.files(folder, job.plan.shards)
+    assert expected == [7]
+    assert BundleReader.files(folder, job.plan.shards) is files
+    come(reader, bundle_key(12, "next"), "released", "waiting", "ready")
+    assert expected == [7, 12]
+    come(reader, bundle_key(12, "next"), "ready", "executing", "long-running", "memory")
+    come(reader, "sum-5", "waiting", "ready")
+    come(reader, ("shard", 5), "waiting", "ready")
+    assert expected == [7, 12]
+
+
+def test_worker_without_the_plugin_reads_all_the_same(monkeypatch, tmp_path):
+    job = make_job(tmp_path, plain_records(60))
+    monkeypatch.setattr(bundle_reader, "get_worker", lambda: SimpleNamespace(plugins={}))
+    with BundleReader.files(packing_folder(job.output, job.plan), job.plan.shards) as files:
+        assert files.open(2).file.read_all()["id"][0].as_py() == "r00040"
+
+
+def test_worker_reads_ahead_what_waits_for_it(tmp_path, monkeypatch):
+    """The first bundle has six of twelve shards, that which waits for its end begins at the sixth.
+
+    The next one is that at nine.
+    """
+    records = [record(f"slow{k}", "sleep:0.3") for k in range(12)]
+    job = make_job(tmp_path, records, per_shard=1)
+    plain, clients, seen = Client.register_plugin, [], set()
+
+    def register(client, plugin):
+        clients.append(client)
+        return plain(client, plugin)
+
+    def look(status):
+        for held in clients[0].run(_held).values():
+            seen.update(held)
+
+    monkeypatch.setattr(Client, "register_plugin", register)
+    status = LocalExecutor(1).submit(job).wait(look)
+    assert status.complete
+    assert {6, 9} <= seen
+    assert finish(job.output, job.plan)["records"] == 12
+    assert verify(job.output) == []
+
+
+def _held(dask_worker):
+    files = dask_worker.plugins[BundleReader.name]._files
+    return [] if files is None else list(files._expected)
+
+
+def test_run_goes_on_when_a_worker_dies_while_it_is_told(tmp_path, monkeypatch):
+    def register(client, plugin):
+        raise OSError("the worker has left")
+
+    monkeypatch.setattr(Client, "register_plugin", register)
+    job = make_job(tmp_path, plain_records(60))
+    assert LocalExecutor(1).submit(job).wait().complete
+    assert finish(job.output, job.plan)["records"] == 60

@@ -1,0 +1,142 @@
+"""Shard files that are read while the shard before them is treated."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from pyhpc.errors import PyhpcError
+from pyhpc.shards import Trial, read_ahead, run_shards, verify
+from pyhpc.shards.plan import packing_folder
+from tests.fake_task import plain_records
+from tests.shard_jobs import make_job, run_inline
+
+SHARDS = 4
+BATCHES = 3
+"""Of each shard."""
+
+
+@pytest.fixture
+def job(tmp_path):
+    return make_job(tmp_path, plain_records(20 * SHARDS))
+
+
+def trials():
+    return [Trial(index, "a") for index in range(SHARDS)]
+
+
+def folder(job):
+    return packing_folder(job.output, job.plan)
+
+
+@pytest.fixture
+def files(job):
+    with read_ahead.ReadAhead(folder(job), job.plan.shards) as files:
+        yield files
+
+
+@pytest.fixture
+def opening(monkeypatch):
+    """Call a function before a shard file is read."""
+
+    def call(before):
+        plain = read_ahead.open_shard
+
+        def open_shard(folder, shard):
+            before(shard)
+            return plain(folder, shard)
+
+        monkeypatch.setattr(read_ahead, "open_shard", open_shard)
+
+    return call
+
+
+def test_next_file_is_read_while_a_shard_is_treated(job, opening):
+    names = [shard.name for shard in job.plan.shards]
+    is_read = {name: threading.Event() for name in names}
+    opening(lambda shard: is_read[shard.name].set())
+    waits = (name for name in names[1:] for _ in range(BATCHES))
+
+    def on_batch(outcomes):
+        name = next(waits, None)
+        assert name is None or is_read[name].wait(60)
+
+    done = run_shards(job.output, job.plan, trials(), job.task, on_batch=on_batch)
+    assert [one.was_run for one in done] == [True] * SHARDS
+    run_inline(job)
+    assert verify(job.output) == []
+
+
+def first_id(opened):
+    return opened.file.read_all()["id"][0].as_py()
+
+
+@pytest.mark.parametrize("expected", [[], [0], [1, 0], [2, 3, 1], [3, 3, 3]])
+def test_each_file_is_the_one_that_is_asked_for(files, expected):
+    for index in expected:
+        files.expect(index)
+    assert first_id(files.open(0)) == "r00000"
+    assert first_id(files.open(1)) == "r00020"
+    assert first_id(files.open(3)) == "r00060"
+
+
+def test_a_few_files_are_held(files, opening):
+    read, goes_on = [], threading.Event()
+
+    def before(shard):
+        read.append(int(shard.name.split("-")[1]))
+        assert goes_on.wait(60)
+
+    opening(before)
+    for index in range(SHARDS):
+        files.expect(index)
+    goes_on.set()
+    deadline = time.monotonic() + 60
+    while len(read) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert first_id(files.open(3)) == "r00060"
+    # The first was under way at once, the second has been let go.
+    assert read == [0, 2, 3]
+    assert first_id(files.open(1)) == "r00020"
+    assert read == [0, 2, 3, 1]
+
+
+def test_what_waits_for_the_reader_is_read_by_who_needs_it(files, opening):
+    goes_on = threading.Event()
+    opening(lambda shard: shard.name.startswith("shard-00000") and goes_on.wait(60))
+    files.expect(0)
+    files.expect(1)
+    assert first_id(files.open(1)) == "r00020"
+    goes_on.set()
+
+
+def test_core_time_ahead_counts_and_waiting_does_not(files, opening):
+    first = threading.current_thread()
+
+    def before(shard):
+        assert shard.name.startswith("shard-00000") == (threading.current_thread() is first)
+        time.sleep(0.5)
+        started = time.thread_time()
+        while time.thread_time() - started < 0.05:
+            pass
+
+    opening(before)
+    assert files.open(0).seconds == 0
+    files.expect(1)
+    assert 0.05 <= files.open(1).seconds < 0.5
+
+
+def test_damage_is_told_when_it_is_the_shards_turn(job):
+    path = folder(job) / job.plan.shards[2].name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    batches = []
+    with pytest.raises(PyhpcError, match=f"{path.name} was truncated or altered"):
+        run_shards(job.output, job.plan, trials(), job.task, on_batch=batches.append)
+    assert len(batches) == 2 * BATCHES
+    path.write_bytes(whole)
+    assert run_inline(job)["records"] == 20 * SHARDS
+    assert verify(job.output) == []
