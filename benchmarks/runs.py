@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import os
 import tempfile
 import time
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from math import nan
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
+from unittest.mock import patch
 
 from benchmarks.coverage import Count
 from benchmarks.data import WHOLE, available
@@ -17,12 +22,15 @@ from benchmarks.threads import have_a_core_each
 from pyhpc.crystals import iter_records
 from pyhpc.crystals.cost import estimate_cost
 from pyhpc.executors import Job, LocalExecutor
+from pyhpc.executors.dask_settings import ENVIRONMENT
 from pyhpc.shards import Guard, Output, Packing, Plan, ShardSize, finish, pack
 from pyhpc.shards.attempts import shard_logs, total_attempts
+from pyhpc.shards.packed import open_shard, read_batches
 from pyhpc.tasks.featurize import FeaturizeTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from threading import Barrier
 
     from benchmarks.harness import Effort
 
@@ -30,6 +38,8 @@ PER_SHARD = 2000
 REPEATS = 3
 MOST_REPEATS = 9
 """Those after which two threads have no core each count only where there are no others."""
+SHARDS_ALONE = 4
+"""Shards on which processes run the kernels and nothing else."""
 
 
 def run(effort: Effort) -> Iterator[Count]:
@@ -71,10 +81,14 @@ def run(effort: Effort) -> Iterator[Count]:
         )
         yield Count(f"records/s from start to end, {workers} worker{plural}", middle.whole)
         yield Count(f"records/s between shards, {workers} worker{plural}", middle.steady)
+        processes = "2 processes" if workers > 1 else "1 process"
+        yield Count(f"records/s of {processes} that run the kernels and nothing else", middle.alone)
     whole = median(runs[2].whole / runs[1].whole for runs in counted)
     yield Count("two workers over one, from start to end", whole)
     steady = median(runs[2].steady / runs[1].steady for runs in counted)
     yield Count("two workers over one, between shards", steady)
+    alone = median(runs[2].alone / runs[1].alone for runs in counted)
+    yield Count("two processes that run the kernels and nothing else over one", alone)
 
 
 class _Measured(NamedTuple):
@@ -82,13 +96,15 @@ class _Measured(NamedTuple):
 
     Between shards is from the first that each worker begins to its last that is begun while all
     work: without their start and their end. The shares are what is not the kernels', and of that
-    what makes the files of shards, before they are written.
+    what makes the files of shards, before they are written. Alone is what as many processes do
+    that have their records in memory and give nothing back: what the machine allows.
     """
 
     whole: float
     steady: float
     overhead: float
     encoding: float
+    alone: float
 
 
 _Runs = dict[int, _Measured]
@@ -105,7 +121,8 @@ def _measure(packing: Packing, folder: Path, workers: int) -> _Measured:
     total = total_attempts(output)
     encoding = total.seconds["shard.encode"] / total.wall_seconds
     whole = packing.records / (ended - started)
-    return _Measured(whole, _steady(job), total.overhead, encoding)
+    alone = _alone(packing, workers)
+    return _Measured(whole, _steady(job), total.overhead, encoding, alone)
 
 
 def _steady(job: Job) -> float:
@@ -127,3 +144,29 @@ def _steady(job: Job) -> float:
         *earlier, (last, _) = counted
         rate += sum(records for _, records in earlier) / (last - earlier[0][0])
     return rate
+
+
+def _alone(packing: Packing, processes: int) -> float:
+    """Records per second of processes that each run the kernels on the same records."""
+    context = multiprocessing.get_context("spawn")
+    with (
+        patch.dict(os.environ, ENVIRONMENT),
+        context.Manager() as manager,
+        ProcessPoolExecutor(processes, context) as pool,
+    ):
+        barrier = manager.Barrier(processes)
+        return sum(pool.map(partial(_run_kernels, packing), [barrier] * processes))
+
+
+def _run_kernels(packing: Packing, barrier: Barrier) -> float:
+    """Wait for the others, so that each of a pool does so once, and then run."""
+    task = FeaturizeTask()
+    shards = packing.shards[:SHARDS_ALONE]
+    files = [open_shard(packing.folder, shard) for shard in shards]
+    batches = [batch.records for file in files for batch in read_batches(file)]
+    task.run(batches[0])
+    barrier.wait(timeout=60)
+    started = time.perf_counter()
+    for records in batches:
+        task.run(records)
+    return shards.records / (time.perf_counter() - started)
