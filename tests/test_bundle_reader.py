@@ -68,7 +68,7 @@ def test_worker_reads_ahead_what_waits_for_it(tmp_path, monkeypatch):
 
     The next one is that at nine.
     """
-    records = [record(f"slow{k}", "sleep:0.3") for k in range(12)]
+    records = [record(f"slow{k}", "sleep:0.3 " + "word " * 20_000) for k in range(12)]
     job = make_job(tmp_path, records, per_shard=1)
     plain, clients, seen = Client.register_plugin, [], set()
 

@@ -20,7 +20,7 @@ BATCHES = 3
 
 @pytest.fixture
 def job(tmp_path):
-    return make_job(tmp_path, plain_records(20 * SHARDS))
+    return make_job(tmp_path, plain_records(20 * SHARDS, words="word " * 1000))
 
 
 def trials():
@@ -102,6 +102,14 @@ def test_a_few_files_are_held(files, opening):
     assert read == [0, 2, 3]
     assert first_id(files.open(1)) == "r00020"
     assert read == [0, 2, 3, 1]
+
+
+def test_small_files_are_not_worth_it(tmp_path, opening):
+    job = make_job(tmp_path, plain_records(20 * SHARDS))
+    threads = []
+    opening(lambda shard: threads.append(threading.current_thread()))
+    assert all(run_shards(job.output, job.plan, trials(), job.task))
+    assert threads == [threading.current_thread()] * SHARDS
 
 
 def test_what_waits_for_the_reader_is_read_by_who_needs_it(files, opening):

@@ -21,6 +21,10 @@ MOST = 2
 """Files that are held at most: the next of what a worker is at, and the first of what waits."""
 
 
+LEAST_BYTES = 2**16
+"""Text of a shard that is worth another thread: to change between two takes a millisecond."""
+
+
 class Opened(NamedTuple):
     """A shard file in memory.
 
@@ -64,7 +68,9 @@ class ReadAhead:
         self._pool.shutdown(cancel_futures=True)
 
     def expect(self, index: int) -> None:
-        """Begin to read a file; what was expected long ago and not opened is let go."""
+        """Begin to read a large file; what is never opened is let go after some others."""
+        if self._shards[index].text_bytes < LEAST_BYTES:
+            return
         with self._lock:
             if index not in self._expected:
                 self._expected[index] = self._pool.submit(self._open_ahead, index)
