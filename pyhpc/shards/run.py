@@ -222,8 +222,10 @@ class _Commits:
         if not self._last:
             return
         with self._turn:
+            if not self._handed:
+                # Of more it need not be told, which would take each shard a change of threads.
+                self._turn.notify()
             self._handed += self._last
-            self._turn.notify()
         self._last.clear()
         if self._thread is None:
             self._thread = self._pool.submit(self._commit_handed)
