@@ -40,6 +40,7 @@ class BundleReader(WorkerPlugin):
         if reader is None:
             return ReadAhead(folder, shards)
         if reader._files is None:
+            # Not closed with the worker, which may leave while this task goes on.
             reader._files = ReadAhead(folder, shards)
             for index in reader._early:
                 reader._files.expect(index)
@@ -56,8 +57,3 @@ class BundleReader(WorkerPlugin):
             self._early.append(index)
         else:
             self._files.expect(index)
-
-    def teardown(self, worker: Any) -> None:
-        """End the thread."""
-        if self._files is not None:
-            self._files.__exit__()
