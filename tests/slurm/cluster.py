@@ -21,6 +21,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
+
 SEARCH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
 """Daemons are often not on the path of users."""
 
@@ -133,9 +135,17 @@ class SlurmCluster:
                 self.cancel_all()
         for name in [*self.nodes, "slurmctld", "munged"]:
             self._end(name, signal.SIGTERM)
+        self._end_orphans()
         self._starter.shutdown()
         self._remove_cgroups()
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def _end_orphans(self):
+        """End the steps of a slurmd that was killed: they would wait for it for ever."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.name() == "slurmstepd" and Path(process.cwd()) == self.root:
+                    process.kill()
 
     def _spawn(self, name, *command):
         self._starter.submit(self._spawn_here, name, *command).result()
