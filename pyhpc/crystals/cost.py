@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyhpc.records import Record
 
+# Fitted to batches of OBELiX, of two sets of the Materials Project, and of rattled supercells of
+# 100 to 12,000 atoms: off by a sixth in the mean, by a factor of three at most.
 _SECONDS_PER_RECORD = 1e-4
 _SECONDS_PER_ATOM = 3.5e-6
 _SECONDS_PER_ATOM_3_2 = 4.6e-7
 _SECONDS_PER_IMAGE = 1e-6
 _MAX_SITES = 20_000
-"""Fitted to batches of OBELiX, of two sets of the Materials Project, and of rattled supercells of
-100 to 12,000 atoms: off by a sixth in the mean, by three at most."""
 
 _OPERATORS = re.compile(rb"_(?:symmetry_equiv_pos|space_group_symop_operation)_(?:as_)?xyz\s")
 _ATOMS = re.compile(rb"_atom_site_\w+[^\S\n]*\n(?=\s*[^_\s])")

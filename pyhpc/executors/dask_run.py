@@ -57,9 +57,9 @@ and its answer cost the driver some milliseconds, and a change of bundle the wor
 BUNDLE_SHARDS = 32
 """Most shards of a bundle."""
 
-BUNDLES_LEFT = 2
+BUNDLES_LEFT = 3
 """So many bundles for each worker are made of what has not been given, at least, so that all end
-together (factoring, doi:10.1145/135226.135232)."""
+together."""
 
 STATUS_SECONDS = 0.25
 """Time between looks at how far the run is and how many workers there are, each of which takes the
