@@ -2,7 +2,8 @@
 
 Of the words of a text, ``degraded`` and ``bad`` end the record so, ``raise`` raises, ``crash``,
 ``abort``, ``hang``, ``sleep`` and ``hog`` kill the process, ``sleep:S`` takes S seconds, ``gate``
-waits for the file that the environment variable ``PYHPC_TEST_GATE`` names; others do nothing.
+waits for the file that the environment variable ``PYHPC_TEST_GATE`` names, ``thread`` has the
+ledger say where it was treated; others do nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +61,9 @@ class FakeTask:
             if "degraded" in words:
                 reasons[k] = [Reason("no_length", "measure", Outcome.DEGRADED, "it says so")]
                 length = float("nan")
+            if "thread" in words:
+                where = f"process {os.getpid()}, thread {threading.get_native_id()}"
+                reasons[k] = [Reason("treated_in", "measure", Outcome.OK, where)]
             noise = int.from_bytes(hashlib.sha256(one.text).digest()[:6], "big") / 2**48
             rows.append({"id": one.id, "length": length, "noise": noise})
             positions.append(k)

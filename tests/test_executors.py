@@ -297,6 +297,18 @@ def test_workers_keep_their_memory():
     assert found.items() >= ENVIRONMENT.items()
 
 
+def test_worker_treats_all_its_shards_in_one_thread(tmp_path):
+    """Each further thread would have the system give it memory of its own."""
+    job = make_job(tmp_path, plain_records(24, words="thread"), per_shard=1)
+    status = LocalExecutor(1).submit(job).wait()
+    assert status.shards_done == 24
+    said = [reason for row in ledger(job).values() for reason in row["reasons"]]
+    places = [reason["message"] for reason in said if reason["code"] == "treated_in"]
+    assert len(places) > 20
+    assert len(set(places)) == 1
+    assert str(os.getpid()) not in places[0]
+
+
 def test_workers_refuse_whoever_lacks_the_key_of_the_run():
     with LocalExecutor(1)._cluster(1) as client:
         scheduler = client.scheduler_info()["address"]

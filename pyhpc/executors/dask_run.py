@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from distributed import CancelledError, KilledWorker, get_worker, secede
+from distributed.threadpoolexecutor import ThreadPoolExecutor
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors.bundle_reader import BundleReader, bundle_key
@@ -344,9 +345,25 @@ def _run_on_worker(
         files=BundleReader.files(packing or packing_folder(output, plan), plan.shards),
         expendable=True,
         on_batch=tell,
-        # The worker takes the next bundle meanwhile.
-        on_treated=secede,
+        aside=_treat_aside,
     )
+
+
+def _treat_aside(treat: Callable[[], None]) -> None:
+    """Treat shards, and let the worker take the next bundle while the last are committed."""
+    _treating_thread().submit(treat).result()
+    secede()
+
+
+@cache
+def _treating_thread() -> ThreadPoolExecutor:
+    """Give the thread that treats all shards of this process.
+
+    Dask has a new one for each bundle, and the allocator gives each memory of its own, which costs
+    its first shard up to 150 ms, page by page, and is never given back. This one is of Dask's kind
+    too: it does not keep a process from its end.
+    """
+    return ThreadPoolExecutor(1, thread_name_prefix="pyhpc-treats")
 
 
 class _Reporter:

@@ -104,7 +104,7 @@ def run_shards(
     files: ReadAhead | None = None,
     expendable: bool = False,
     on_batch: Callable[[dict[str, int]], None] = lambda outcomes: None,
-    on_treated: Callable[[], None] | None = None,
+    aside: Callable[[Callable[[], None]], None] | None = None,
 ) -> list[ShardDone | None]:
     """Run shards one after another, those that are done left out, and commit several together.
 
@@ -127,8 +127,9 @@ def run_shards(
         Whether this process may end itself when a batch hangs.
     on_batch : callable
         Called after each batch with its records by outcome.
-    on_treated : callable, optional
-        Called when only the last commit is left, by who has something else treated meanwhile.
+    aside : callable, optional
+        Calls what it is given, which treats the shards, in a thread of its choice, and has
+        something else treated during the last commit. By default nothing else is.
 
     Returns
     -------
@@ -146,20 +147,25 @@ def run_shards(
         if files is None:
             files = logs.enter_context(ReadAhead(packing_folder(output, plan), plan.shards))
         treatment = _Treatment(output, plan, files, task, threads, on_batch)
-        for trial, following in zip_longest(trials, trials[1:]):
-            ended[trial.index] = shard_done(output, plan, trial.index)
-            if ended[trial.index] is not None:
-                continue
-            log = AttemptLog(output, trial.index, trial.attempt, expendable=expendable)
-            try:
-                logs.enter_context(log)
-            except AttemptTakenError:
-                continue
-            beside = partial(_go_on_beside, commits, files, following)
-            commits.add(treatment.treat(trial, log, beside))
-        if on_treated is not None:
-            on_treated()
-        ended |= commits.end(is_waited_for=on_treated is None)
+
+        def treat_all() -> None:
+            for trial, following in zip_longest(trials, trials[1:]):
+                ended[trial.index] = shard_done(output, plan, trial.index)
+                if ended[trial.index] is not None:
+                    continue
+                log = AttemptLog(output, trial.index, trial.attempt, expendable=expendable)
+                try:
+                    logs.enter_context(log)
+                except AttemptTakenError:
+                    continue
+                beside = partial(_go_on_beside, commits, files, following)
+                commits.add(treatment.treat(trial, log, beside))
+
+        if aside is None:
+            treat_all()
+        else:
+            aside(treat_all)
+        ended |= commits.end(is_waited_for=aside is None)
     return [ended[trial.index] for trial in trials]
 
 
