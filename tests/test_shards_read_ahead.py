@@ -54,10 +54,10 @@ def opening(monkeypatch):
 
 
 def test_next_file_is_read_while_a_shard_is_treated(job, opening):
-    names = [shard.name for shard in job.plan.shards]
-    is_read = {name: threading.Event() for name in names}
+    files = [shard.name for shard in job.plan.shards]
+    is_read = {name: threading.Event() for name in files}
     opening(lambda shard: is_read[shard.name].set())
-    waits = (name for name in names[1:] for _ in range(BATCHES))
+    waits = (name for name in files[1:] for _ in range(BATCHES))
 
     def on_batch(outcomes):
         name = next(waits, None)
@@ -69,17 +69,37 @@ def test_next_file_is_read_while_a_shard_is_treated(job, opening):
     assert verify(job.output) == []
 
 
-def first_id(opened):
-    return opened.file.read_all()["id"][0].as_py()
+def ids(opened):
+    return [record.id for batch in opened.batches for record in batch.records]
+
+
+def names(shard):
+    return [f"r{number:05d}" for number in range(20 * shard, 20 * shard + 20)]
 
 
 @pytest.mark.parametrize("expected", [[], [0], [1, 0], [2, 3, 1], [3, 3, 3]])
 def test_each_file_is_the_one_that_is_asked_for(files, expected):
     for index in expected:
         files.expect(index)
-    assert first_id(files.open(0)) == "r00000"
-    assert first_id(files.open(1)) == "r00020"
-    assert first_id(files.open(3)) == "r00060"
+    assert ids(files.open(0)) == names(0)
+    assert ids(files.open(1)) == names(1)
+    assert ids(files.open(3)) == names(3)
+
+
+def test_first_batch_ahead_is_read_to_its_records(job, monkeypatch):
+    plain, threads = read_ahead.read_batches, []
+
+    def read_batches(file):
+        for batch in plain(file):
+            threads.append(threading.current_thread())
+            yield batch
+
+    monkeypatch.setattr(read_ahead, "read_batches", read_batches)
+    assert all(run_shards(job.output, job.plan, trials(), job.task))
+    assert len(threads) == BATCHES * SHARDS
+    by_who_treats = [thread is threading.current_thread() for thread in threads]
+    assert by_who_treats.count(False) == SHARDS - 1
+    assert by_who_treats[:1] + by_who_treats[-2:] == [True, True, True]
 
 
 def test_a_few_files_are_held(files, opening):
@@ -97,10 +117,10 @@ def test_a_few_files_are_held(files, opening):
     while len(read) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert first_id(files.open(3)) == "r00060"
+    assert ids(files.open(3)) == names(3)
     # The first was under way at once, the second has been let go.
     assert read == [0, 2, 3]
-    assert first_id(files.open(1)) == "r00020"
+    assert ids(files.open(1)) == names(1)
     assert read == [0, 2, 3, 1]
 
 
@@ -117,7 +137,7 @@ def test_what_waits_for_the_reader_is_read_by_who_needs_it(files, opening):
     opening(lambda shard: shard.name.startswith("shard-00000") and goes_on.wait(60))
     files.expect(0)
     files.expect(1)
-    assert first_id(files.open(1)) == "r00020"
+    assert ids(files.open(1)) == names(1)
     goes_on.set()
 
 

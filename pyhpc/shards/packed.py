@@ -296,7 +296,7 @@ def read_batches(file: ipc.RecordBatchFileReader) -> Iterator[PackedBatch]:
         batch = file.get_batch(k)
         refused = _refusals(batch["refused"])
         columns = (batch[name].to_pylist() for name in _FIELDS)
-        records = [Record(*row) for row in zip(*columns, refused, strict=True)]
+        records = list(map(Record._make, zip(*columns, refused, strict=True)))
         yield PackedBatch(records, batch.select(IDENTITY))
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from pyhpc.shards.packed import open_shard
+from pyhpc.shards.packed import open_shard, read_batches
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from concurrent.futures import Future
     from pathlib import Path
 
-    from pyarrow import ipc
-
-    from pyhpc.shards.packed import ShardTable
+    from pyhpc.shards.packed import PackedBatch, ShardTable
 
 MOST = 2
 """Files that are held at most: the next of what a worker is at, and the first of what waits."""
@@ -30,13 +30,13 @@ class Opened(NamedTuple):
 
     Attributes
     ----------
-    file : pyarrow.ipc.RecordBatchFileReader
-        The file.
+    batches : iterator of PackedBatch
+        Its records.
     seconds : float
         Core time that was spent on it beside what else was done.
     """
 
-    file: ipc.RecordBatchFileReader
+    batches: Iterator[PackedBatch]
     seconds: float
 
 
@@ -44,7 +44,8 @@ class ReadAhead:
     """Shard files that are read while other shards are treated.
 
     A file that is not in the page cache keeps a worker waiting for as long as it treats some ten
-    records, and on a shared file system for longer.
+    records, and on a shared file system for longer. The first batch is read to its records, since
+    that needs the interpreter, which is free while kernels run, and not between two shards.
 
     Parameters
     ----------
@@ -88,10 +89,14 @@ class ReadAhead:
         with self._lock:
             expected = self._expected.pop(index, None)
         if expected is None or expected.cancel():
-            return Opened(open_shard(self._folder, self._shards[index]), 0.0)
+            return Opened(self._open(index), 0.0)
         return expected.result()
+
+    def _open(self, index: int) -> Iterator[PackedBatch]:
+        return read_batches(open_shard(self._folder, self._shards[index]))
 
     def _open_ahead(self, index: int) -> Opened:
         started = time.thread_time()
-        file = open_shard(self._folder, self._shards[index])
-        return Opened(file, time.thread_time() - started)
+        batches = self._open(index)
+        first = list(islice(batches, 1))
+        return Opened(chain(first, batches), time.thread_time() - started)

@@ -19,7 +19,6 @@ from pyhpc.shards.batch import BatchResult, explain_gaps, run_batch
 from pyhpc.shards.commit import commit, encode_shard, read_manifest
 from pyhpc.shards.isolate import Isolation
 from pyhpc.shards.ledger import build_ledger
-from pyhpc.shards.packed import read_batches
 from pyhpc.shards.plan import packing_folder
 from pyhpc.shards.read_ahead import ReadAhead
 
@@ -323,7 +322,7 @@ class _Treatment:
             begun = time.perf_counter()
             opened = self.files.open(trial.index)
             overhead = {"shard.read": time.perf_counter() - begun + opened.seconds}
-            for batch in _timed(read_batches(opened.file), overhead, "shard.read"):
+            for batch in _timed(opened.batches, overhead, "shard.read"):
                 if not results:
                     beside()
                 if not trial.isolated:
