@@ -66,8 +66,9 @@ STATUS_SECONDS = 0.25
 """Time between looks at how far the run is and how many workers there are, each of which takes the
 scheduler and this process milliseconds of a core that may be a worker's."""
 
-TELL_SECONDS = 0.2
-"""Least time between messages of a worker about batches."""
+TELL_SECONDS = 1.0
+"""Least time between messages of a worker about batches, which keep the thread that treats shards
+from the interpreter, and the driver of a thousand workers from all else."""
 
 
 @dataclass(frozen=True, slots=True)
