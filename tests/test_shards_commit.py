@@ -104,6 +104,32 @@ def test_lost_answer_to_a_link_is_a_success(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
+def test_large_files_leave_the_page_cache_once_they_are_on_the_disk(tmp_path, monkeypatch):
+    calls = []
+
+    def note(name):
+        call = getattr(os, name)
+
+        def noted(descriptor, *arguments):
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            if path.is_file():
+                calls.append((name, path.name, *arguments))
+            call(descriptor, *arguments)
+
+        monkeypatch.setattr(os, name, noted)
+
+    note("fsync")
+    note("posix_fadvise")
+    for name, size in (("small", files.STREAMED_BYTES - 1), ("large", files.STREAMED_BYTES)):
+        files.replace(tmp_path / name, bytes(size), "a")
+        assert (tmp_path / name).read_bytes() == bytes(size)
+    assert calls == [
+        ("fsync", ".small.a.tmp"),
+        ("fsync", ".large.a.tmp"),
+        ("posix_fadvise", ".large.a.tmp", 0, 0, os.POSIX_FADV_DONTNEED),
+    ]
+
+
 def test_disk_that_lies_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "write", lambda file, data: file.write(data[:-1]))
     with pytest.raises(PyhpcError, match="does not read back"):

@@ -171,7 +171,14 @@ def _sync(file: NewFile, opened: FileIO) -> None:
                 f"{file.temporary} does not read back as it was written",
                 "Check the file system, then call again.",
             )
+    if len(file.data) >= STREAMED_BYTES:
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
+
+STREAMED_BYTES = 2**16
+"""Files so large leave the page cache once they are on the disk. They are not read again soon, and
+the pages serve for those that follow: pages that the machine has to find (to a virtual one its host
+gives them one by one) make writing four times as long, and count as memory of a job."""
 
 _PIECE = 2**16
 """Bytes that are read back at once: few enough for the caches, and for memory that is at hand."""
