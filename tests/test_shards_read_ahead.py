@@ -141,11 +141,13 @@ def test_what_waits_for_the_reader_is_read_by_who_needs_it(files, opening):
     goes_on.set()
 
 
-def test_core_time_ahead_counts_and_waiting_does_not(files, opening):
-    first = threading.current_thread()
+def test_core_time_ahead_counts_unless_it_is_waited_for(files, opening):
+    first, is_next = threading.current_thread(), threading.Event()
 
     def before(shard):
         assert shard.name.startswith("shard-00000") == (threading.current_thread() is first)
+        if shard.name.startswith("shard-00002"):
+            is_next.set()
         time.sleep(0.5)
         started = time.thread_time()
         while time.thread_time() - started < 0.05:
@@ -154,7 +156,10 @@ def test_core_time_ahead_counts_and_waiting_does_not(files, opening):
     opening(before)
     assert files.open(0).seconds == 0
     files.expect(1)
+    files.expect(2)
+    assert is_next.wait(60)
     assert 0.05 <= files.open(1).seconds < 0.5
+    assert files.open(2).seconds < 0.05
 
 
 def test_damage_is_told_when_it_is_the_shards_turn(job):

@@ -90,7 +90,11 @@ class ReadAhead:
             expected = self._expected.pop(index, None)
         if expected is None or expected.cancel():
             return Opened(self._open(index), 0.0)
-        return expected.result()
+        started = time.perf_counter()
+        opened = expected.result()
+        # What is spent while it is waited for is no more than the wait.
+        waited = time.perf_counter() - started
+        return opened._replace(seconds=max(opened.seconds - waited, 0.0))
 
     def _open(self, index: int) -> Iterator[PackedBatch]:
         return read_batches(open_shard(self._folder, self._shards[index]))
