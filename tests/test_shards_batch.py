@@ -102,6 +102,8 @@ def test_gaps_are_found_in_columns_of_all_kinds(floats):
     values = [np.where(mask, np.nan, 1.0) for mask in masks[:floats]]
     columns = {f"float{k}": pa.array(column) for k, column in enumerate(values)}
     if floats:
+        for sign in (1, -1):
+            columns[f"infinite{sign}"] = pa.array(np.where(masks[2], sign * np.inf, 1e308))
         columns["float32"] = pa.array(values[0].astype(np.float32), mask=masks[1])
     columns["integer"] = pa.array(np.arange(50, dtype=np.int8), mask=masks[floats])
     columns["text"] = pa.array(["a"] * 50, mask=masks[floats + 1])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pyhpc.arrow import missing
+from pyhpc.arrow import missing, values
 from pyhpc.records import Outcome, Reason, worst
 
 if TYPE_CHECKING:
@@ -164,27 +164,28 @@ def gaps(table: pa.Table, rows: Sequence[int]) -> dict[int, list[str]]:
     """Columns without a value (null or NaN) in some rows of a table, by row."""
     if not rows:
         return {}
-    lacking = _rows_with_gaps(table)
-    return {
+    may_lack = _rows_that_may_have_gaps(table)
+    looked_at = {
         row: [name for name in table.column_names if _is_missing(table[name][row].as_py())]
         for row in rows
-        if lacking[row]
+        if may_lack[row]
     }
+    return {row: columns for row, columns in looked_at.items() if columns}
 
 
-def _rows_with_gaps(table: pa.Table) -> NDArray[np.bool_]:
+def _rows_that_may_have_gaps(table: pa.Table) -> NDArray[np.bool_]:
+    """Rows with null or NaN, and a few others, found without a look at each value by itself."""
     (batch,) = table.combine_chunks().to_batches()
-    types = batch.schema.types
-    floating = [k for k, type_ in enumerate(types) if pa.types.is_floating(type_)]
-    lacking = np.zeros(table.num_rows, np.bool_)
-    if floating:
-        # One block of all columns: a call for each would take longer than to look at its values.
-        block = batch.select(floating).to_tensor(null_to_nan=True, row_major=False)
-        lacking |= np.isnan(block.to_numpy()).any(axis=1)
-    for k in set(range(batch.num_columns)).difference(floating):
-        if batch[k].null_count:
-            lacking |= missing(batch[k])
-    return lacking
+    absent = np.zeros(table.num_rows, np.bool_)
+    # NaN makes a sum NaN, as infinities of both signs do.
+    sums = np.zeros(table.num_rows)
+    with np.errstate(all="ignore"):
+        for column in batch.columns:
+            if pa.types.is_floating(column.type):
+                sums += values(column)
+            if column.null_count:
+                absent |= missing(column)
+    return absent | np.isnan(sums)
 
 
 def _is_missing(value: object) -> bool:
