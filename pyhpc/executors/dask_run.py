@@ -151,14 +151,16 @@ class DaskRun:
                 if is_time:
                     workers = max(len(client.nthreads()), 1)
                 self._fill(client, workers)
-                if not self._in_flight:
-                    break
-                self._collect()
-                if is_time:
+                is_over = not self._in_flight
+                if not is_over:
+                    self._collect()
+                if is_time or is_over:
                     status = self.status()
                     self._tend(status)
                     on_status(status)
                     looked = time.monotonic()
+                if is_over:
+                    break
         return self.status()
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
@@ -368,7 +370,7 @@ def _treating_thread() -> ThreadPoolExecutor:
 
 
 class _Reporter:
-    """Tells the driver that a bundle has been begun, and then of its batches, a few times a second.
+    """Tells the driver that a bundle has been begun, of its first batch, and then once in a while.
 
     Parameters
     ----------
@@ -381,16 +383,19 @@ class _Reporter:
         self._worker = get_worker()
         self._untold: Counter[str] = Counter()
         self._next = 0.0
-        self({})
+        self._tell()
 
     def __call__(self, outcomes: dict[str, int]) -> None:
         self._untold.update(outcomes)
         now = time.monotonic()
         if now >= self._next:
-            message = {"attempt": self._name, "outcomes": dict(self._untold)}
-            self._worker.log_event(TOPIC, message)
-            self._untold.clear()
+            self._tell()
             self._next = now + TELL_SECONDS
+
+    def _tell(self) -> None:
+        message = {"attempt": self._name, "outcomes": dict(self._untold)}
+        self._worker.log_event(TOPIC, message)
+        self._untold.clear()
 
 
 @cache

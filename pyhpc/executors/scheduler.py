@@ -70,11 +70,15 @@ class SchedulerSetup:
     def note_first_record(self, status: Status) -> None:
         """Say how long the run took to its first record, once it has come."""
         treated = status.records_done + status.records_running
-        if treated > status.records_before and not self._is_under_way:
-            self._is_under_way = True
-            self.log.first_record()
-            run = logged_runs(self.output)[self.log.name]
-            logger.info("From the start of this process %s", run.start)
+        if self._is_under_way or treated == status.records_before:
+            return
+        # Whoever looks for workers may see them later than their records come.
+        if "connected" not in logged_runs(self.output)[self.log.name].first:
+            return
+        self._is_under_way = True
+        self.log.first_record()
+        run = logged_runs(self.output)[self.log.name]
+        logger.info("From the start of this process %s", run.start)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -118,8 +119,13 @@ def no_jobs(slurm):
 
 
 def test_undisturbed(job, gate, undisturbed, slurm):
-    gate.open()
-    run_slurm(job, jobs=2)
+    def go_on():
+        """Small as it is, the run might end before anybody has seen a worker."""
+        runs = partial(logged_runs, job.output)
+        wait_for(lambda: any("connected" in run.first for run in runs().values()), "a worker")
+        gate.open()
+
+    run_slurm(job, jobs=2, during=go_on)
     assert result_tree(job.output) == undisturbed
     assert begun(job.output) == SHARDS
     assert len(submitted(job.output)) == 2
