@@ -43,9 +43,12 @@ def main() -> int:
     # A thread works in the pool that it asks for first, and what is compared here asks for one.
     read_records([], threads=1)
     results = Results.load(folder) if folder else Results()
-    results.machine = machine.describe()
-    results.versions = machine.versions()
-    results.peak = machine.peak(quick=options.quick) or results.peak
+    here = machine.describe()
+    is_same = here["processor"] == results.machine.get("processor")
+    # One part alone on another machine leaves the others what they were measured with.
+    if is_same or not (options.parts and results.parts):
+        results.machine, results.versions = here, machine.versions()
+        results.peak = machine.peak(quick=options.quick) or results.peak
     violated = []
     for name in options.parts or PARTS:
         start = time.perf_counter()
@@ -54,7 +57,7 @@ def main() -> int:
             found.append(row)
             print(tables.line(row), flush=True)
         violated += [row for row in found if row.is_violated]
-        results.parts[name] = found
+        results.add(name, found, here["processor"])
         print(f"-- {name}: {time.perf_counter() - start:.0f} s\n", flush=True)
         if folder:
             results.save(folder)

@@ -39,12 +39,22 @@ class Results:
         See :mod:`benchmarks.machine`.
     parts : dict of str to list
         Rows by part.
+    elsewhere : dict of str to str
+        Parts that were run alone later on, where there was another processor, and which.
     """
 
     machine: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     peak: dict[str, float] = field(default_factory=dict)
     parts: dict[str, list[Any]] = field(default_factory=dict)
+    elsewhere: dict[str, str] = field(default_factory=dict)
+
+    def add(self, part: str, rows: list[AnyRow], processor: str) -> None:
+        """Take the rows of a part in place of those that it had."""
+        self.parts[part] = rows
+        self.elsewhere.pop(part, None)
+        if processor != self.machine["processor"]:
+            self.elsewhere[part] = processor
 
     @classmethod
     def load(cls, folder: Path) -> Results:
@@ -66,6 +76,7 @@ class Results:
             "machine": self.machine,
             "versions": self.versions,
             "peak": self.peak,
+            "elsewhere": self.elsewhere,
             "parts": parts,
         }
         folder.mkdir(parents=True, exist_ok=True)

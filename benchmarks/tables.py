@@ -80,7 +80,7 @@ def _lines(results: Results) -> Iterable[str]:
     for part, title in COMPARED:
         rows = results.rows(part)
         if rows:
-            yield from ("", f"### {title}", "")
+            yield from _heading(results, part, title)
             yield from _table([row for row in rows if not row.what.startswith(STAGE)])
         if part == "features" and rows:
             yield from _stages(rows)
@@ -93,8 +93,14 @@ def _lines(results: Results) -> Iterable[str]:
         ("executors", "What a run costs beside its kernels"),
     ):
         if part in results.parts:
-            yield from ("", f"### {title}", "")
+            yield from _heading(results, part, title)
             yield from _table(results.parts[part])
+
+
+def _heading(results: Results, part: str, title: str) -> Iterable[str]:
+    yield from ("", f"### {title}", "")
+    if part in results.elsewhere:
+        yield from (f"Measured on another machine: {results.elsewhere[part]}.", "")
 
 
 def _machine(results: Results) -> Iterable[str]:

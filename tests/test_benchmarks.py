@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import harness, models, reference
+from benchmarks.coverage import Count
 from benchmarks.data import random_points, shipped, sodium_chloride
 from benchmarks.harness import QUICK, Comparison, Ladder, Row, System, Work, interleave, ratios
 from benchmarks.limits import CACHE, FLOPS, Limit
@@ -163,6 +164,21 @@ def test_results_come_back_and_tables_go_between_the_markers(tmp_path):
     assert text.endswith("after\n")
     assert "stale" not in text
     assert "| what | NaCl | 1 | 8 | 1 s | peer | 2 s | 2 (1.9 to 2.1) | 0 | 1.0e-09 |" in text
+
+
+def test_part_that_was_run_on_another_machine_says_so(tmp_path):
+    readme, told = tmp_path / "README.md", "Measured on another machine: Xeon."
+    results = Results({"processor": "EPYC"}, parts={"coverage": [Count("files", 3)]})
+    results.add("executors", [Count("shards/s", 5)], "Xeon")
+    results.save(tmp_path)
+    assert Results.load(tmp_path) == results
+    write(readme, results)
+    tables = readme.read_text().split("### ")
+    assert [told in table for table in tables] == [False, False, True]
+    results.add("executors", [Count("shards/s", 6)], "EPYC")
+    write(readme, results)
+    assert told not in readme.read_text()
+    assert "| shards/s | 6 |" in readme.read_text()
 
 
 def test_limit_is_the_longer_of_operations_and_bytes(tmp_path):
