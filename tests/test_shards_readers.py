@@ -6,11 +6,15 @@ import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from pyhpc.features import featurize
+from pyhpc.shards.parquet import encode_table
 from tests.fake_task import plain_records
+from tests.named_crystals import rock_salt
 from tests.shard_jobs import make_job, run_inline
 
 READERS = {
@@ -55,3 +59,39 @@ def test_metadata_names_the_plan_and_the_catalogue(job):
     metadata = ds.dataset(job.output.parts).schema.metadata
     assert metadata[b"catalogue"] == b"fake"
     assert metadata[b"pyhpc_plan_sha256"].decode() == job.plan.sha256
+
+
+def plain_parquet(table, dictionaries):
+    """File of a table as Arrow makes it by itself."""
+    sink = pa.BufferOutputStream()
+    options = {"compression": "snappy", "write_statistics": False, "use_dictionary": dictionaries}
+    pq.write_table(table.combine_chunks(), sink, row_group_size=max(table.num_rows, 1), **options)
+    return sink.getvalue().to_pybytes()
+
+
+def test_files_are_those_that_arrow_makes(job):
+    part, ledger = (pq.read_table(folder) for folder in (job.output.parts, job.output.ledger))
+    words = [f"reasons.list.element.{name}" for name in ("code", "stage", "outcome", "message")]
+    bare = pa.table({"a": [1.0, 2.0]})
+    features = featurize(rock_salt(11, 17, 5.64))
+    own = [
+        name
+        for name, kind in zip(features.schema.names, features.schema.types, strict=True)
+        if pa.types.is_dictionary(kind)
+    ]
+    assert own
+    for table, dictionaries in (
+        (part, False),
+        (ledger, words),
+        (bare, False),
+        (features, own),
+        (part[:0], False),
+    ):
+        # What differs in metadata alone is not taken for the same.
+        for metadata in (table.schema.metadata or {}, {b"pyhpc_plan_sha256": b"another"}):
+            described = table.replace_schema_metadata(metadata)
+            data = bytes(encode_table(described))
+            assert data == plain_parquet(described, dictionaries)
+            back = pq.read_schema(pa.BufferReader(data))
+            assert back.equals(described.schema, check_metadata=True)
+    assert back.metadata == {b"pyhpc_plan_sha256": b"another"}
