@@ -16,7 +16,7 @@ from distributed import Security
 from distributed.comm import connect
 
 from pyhpc.errors import PyhpcError
-from pyhpc.executors import InlineExecutor, LocalExecutor
+from pyhpc.executors import InlineExecutor, LocalExecutor, dask_run
 from pyhpc.executors.dask_run import DaskRun
 from pyhpc.executors.dask_settings import ENVIRONMENT
 from pyhpc.shards import Guard, finish, verify
@@ -295,6 +295,16 @@ def test_workers_keep_their_memory():
     with LocalExecutor(1)._cluster(1) as client:
         (found,) = client.run(lambda: dict(os.environ)).values()
     assert found.items() >= ENVIRONMENT.items()
+
+
+def test_who_looks_at_a_run_sees_its_end(tmp_path, monkeypatch):
+    """However short it is."""
+    monkeypatch.setattr(dask_run, "STATUS_SECONDS", 60.0)
+    seen = []
+    job = make_job(tmp_path, plain_records(60))
+    status = LocalExecutor(2).submit(job).wait(seen.append)
+    assert status.complete
+    assert (seen[-1].shards_done, seen[-1].records_done) == (3, 60)
 
 
 def test_worker_treats_all_its_shards_in_one_thread(tmp_path):
