@@ -14,7 +14,7 @@ from pyhpc.errors import PyhpcError
 from pyhpc.shards import Trial, files, run, run_shards, verify
 from pyhpc.shards.attempts import shard_logs
 from tests.fake_task import plain_records
-from tests.shard_jobs import make_job, result_tree, run_inline
+from tests.shard_jobs import make_job, result_tree, run_inline, run_one
 
 SHARDS = 3
 
@@ -220,6 +220,38 @@ def test_only_the_time_that_a_commit_keeps_a_worker_counts(tmp_path, monkeypatch
     assert sum(commit_seconds(job, aside=aside)) < 0.5
     assert len(treated) == 1
     assert SHARDS - 1 in treated[0]
+
+
+def test_core_time_of_all_threads_of_a_commit_counts(tmp_path, monkeypatch):
+    job = make_job(tmp_path, plain_records(60))
+    plain, spent = files._sync, []
+
+    def sync(*arguments):
+        started = time.thread_time()
+        while (spun := time.thread_time() - started) < 0.02:
+            pass
+        spent.append(spun)
+        plain(*arguments)
+
+    monkeypatch.setattr(files, "_sync", sync)
+    seconds = commit_seconds(job, aside=lambda treat: treat())
+    assert sum(spent) < sum(seconds) < sum(spent) + 1
+    assert len(spent) == 3 * SHARDS
+
+
+def test_time_of_a_shard_begins_before_its_log(tmp_path, monkeypatch):
+    plain = run.AttemptLog.__enter__
+
+    def enter(log):
+        time.sleep(0.2)
+        return plain(log)
+
+    monkeypatch.setattr(run.AttemptLog, "__enter__", enter)
+    job = make_job(tmp_path, plain_records(20))
+    run_one(job, 0)
+    (lines,) = shard_logs(job.output, 0)
+    assert lines[-1]["wall_seconds"] > 0.2
+    assert lines[-1]["time"] - lines[0]["time"] < lines[-1]["wall_seconds"]
 
 
 def test_what_was_treated_is_committed_however_long_the_next_shard_takes(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ import pyarrow as pa
 from pyhpc.shards.attempts import AttemptLog, AttemptTakenError
 from pyhpc.shards.batch import BatchResult, explain_gaps, run_batch
 from pyhpc.shards.commit import commit, encode_shard, read_manifest
+from pyhpc.shards.files import core_time
 from pyhpc.shards.isolate import Isolation
 from pyhpc.shards.ledger import build_ledger
 from pyhpc.shards.plan import packing_folder
@@ -149,6 +150,7 @@ def run_shards(
 
         def treat_all() -> None:
             for trial, following in zip_longest(trials, trials[1:]):
+                started = time.perf_counter()
                 ended[trial.index] = shard_done(output, plan, trial.index)
                 if ended[trial.index] is not None:
                     continue
@@ -158,7 +160,7 @@ def run_shards(
                 except AttemptTakenError:
                     continue
                 beside = partial(_go_on_beside, commits, files, following)
-                commits.add(treatment.treat(trial, log, beside))
+                commits.add(treatment.treat(trial, log, beside, started))
 
         if aside is None:
             treat_all()
@@ -245,7 +247,7 @@ class _Commits:
         is_waited_for : bool
             Whether nothing is treated meanwhile.
         """
-        clock = time.perf_counter if is_waited_for else time.thread_time
+        clock = time.perf_counter if is_waited_for else core_time
         started = clock()
         self._stop()
         if self._thread is not None:
@@ -268,7 +270,7 @@ class _Commits:
                     return
                 group, self._handed = self._handed, []
             self._begun = time.perf_counter()
-            self._commit(group, time.thread_time, time.thread_time())
+            self._commit(group, core_time, core_time())
 
     def _commit(
         self, group: Sequence[_Treated], clock: Callable[[], float], started: float
@@ -307,9 +309,13 @@ class _Treatment:
     threads: int
     on_batch: Callable[[dict[str, int]], None]
 
-    def treat(self, trial: Trial, log: AttemptLog, beside: Callable[[], None]) -> _Treated:
-        """Run a shard up to its commit, and call a function once its first batch is in memory."""
-        started = time.perf_counter()
+    def treat(
+        self, trial: Trial, log: AttemptLog, beside: Callable[[], None], started: float
+    ) -> _Treated:
+        """Run a shard, begun at some time, up to its commit.
+
+        ``beside`` is called once its first batch is in memory.
+        """
         results: list[BatchResult] = []
         identities: list[pa.RecordBatch] = []
         treated = 0
