@@ -400,5 +400,10 @@ class _Reporter:
 
 @cache
 def _spare_collector() -> None:
-    """Keep modules out of the garbage collections to come, which would walk them all each time."""
+    """Keep modules out of the garbage collections to come, and let there be few.
+
+    Each would walk all modules, and by default 700 new objects call for one: records and reasons
+    come by thousands, and hold no cycles.
+    """
     gc.freeze()
+    gc.set_threshold(50_000)

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
 from threading import Condition
@@ -126,7 +126,9 @@ def run_shards(
     expendable : bool
         Whether this process may end itself when a batch hangs.
     on_batch : callable
-        Called after each batch with its records by outcome.
+        Called with records by outcome that have been treated: as the kernels of the next batch
+        begin, since all that it wakes would take the interpreter from what comes between, and when
+        all are treated.
     aside : callable, optional
         Calls what it is given, which treats the shards, in a thread of its choice, and has
         something else treated during the last commit. By default nothing else is.
@@ -161,6 +163,7 @@ def run_shards(
                     continue
                 beside = partial(_go_on_beside, commits, files, following)
                 commits.add(treatment.treat(trial, log, beside, started))
+            treatment.tell()
 
         if aside is None:
             treat_all()
@@ -308,6 +311,14 @@ class _Treatment:
     task: Task
     threads: int
     on_batch: Callable[[dict[str, int]], None]
+    untold: Counter[str] = field(default_factory=Counter)
+
+    def tell(self) -> None:
+        """Tell of the records that have been treated since the last time."""
+        if self.untold:
+            outcomes = dict(self.untold)
+            self.untold.clear()
+            self.on_batch(outcomes)
 
     def treat(
         self, trial: Trial, log: AttemptLog, beside: Callable[[], None], started: float
@@ -331,14 +342,14 @@ class _Treatment:
             for batch in _timed(opened.batches, overhead, "shard.read"):
                 if not results:
                     beside()
+                self.tell()
                 if not trial.isolated:
                     log.set_deadline(self.plan.guard.record_seconds)
                 results.append(run(batch.records))
                 identities.append(batch.identity)
                 treated += len(batch.records)
                 log.treated(treated)
-                outcomes = Counter(results[-1].outcomes)
-                self.on_batch({str(outcome): number for outcome, number in outcomes.items()})
+                self.untold.update(map(str, results[-1].outcomes))
         begun = time.perf_counter()
         result = BatchResult.join(results)
         explain_gaps(result)
