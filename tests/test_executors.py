@@ -239,7 +239,7 @@ def test_isolation_spares_a_record_whose_process_was_killed_from_outside():
         killer.start()
         result = isolation([record("b", "sleep:1")])
     assert result.table["id"].to_pylist() == ["b"]
-    assert result.reasons == [[]]
+    assert result.reasons == {}
 
 
 def test_isolation_puts_nothing_where_a_kill_would_leave_it(tmp_path, monkeypatch):
@@ -271,12 +271,11 @@ def test_isolation_finds_every_guilty_record():
         records[k] = record(f"r{k}", "crash")
     with Isolation(FakeTask(), Guard(), threads=1) as isolation:
         result = isolation(records)
-    found = [
-        k
-        for k, reasons in enumerate(result.reasons)
-        if reasons[:1] and "SIGSEGV" in reasons[0].message
-    ]
+    found = [k for k, (reason,) in result.reasons.items() if "SIGSEGV" in reason.message]
     assert found == [*guilty]
+    with_row = [records[k].id for k in result.with_row]
+    assert with_row == result.table["id"].to_pylist()
+    assert not set(with_row) & {records[k].id for k in guilty}
 
 
 def test_attempt_logs_are_json_but_for_last_words(tmp_path):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pyhpc.crystals import CrystalBatch
-    from pyhpc.records import Reason
+    from pyhpc.reasons import Reasons
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +84,14 @@ class Featurized:
     ----------
     table : pyarrow.Table
         ``id`` and the features, one row per crystal, in batch order.
-    reasons : dict of int to list of Reason
+    reasons : Reasons
         What is to be said of the crystals; every missing value has a reason of its group's stage.
     seconds : dict of str to float
         Time by stage.
     """
 
     table: pa.Table
-    reasons: dict[int, list[Reason]]
+    reasons: Reasons
     seconds: dict[str, float]
 
 

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyhpc.kernels import STATUS_NAMES
+from pyhpc.reasons import Reasons
 from pyhpc.records import Outcome, Reason
 
 if TYPE_CHECKING:
@@ -56,20 +57,19 @@ def stage(group: str) -> str:
 
 
 class Findings:
-    """Reasons by crystal.
-
-    Attributes
-    ----------
-    reasons : dict of int to list of Reason
-        Only crystals of which there is something to say.
-    """
+    """Reasons by crystal."""
 
     def __init__(self) -> None:
-        self.reasons: dict[int, list[Reason]] = {}
+        self._facts: list[tuple[NDArray[np.int64] | tuple[int], Reason]] = []
+
+    @property
+    def reasons(self) -> Reasons:
+        """What has been said so far, by crystal."""
+        return Reasons.gather(self._facts)
 
     def add(self, crystal: int, reason: Reason) -> None:
         """Say something of one crystal."""
-        self.reasons.setdefault(crystal, []).append(reason)
+        self._facts.append(((crystal,), reason))
 
     def fact(self, mask: NDArray[np.bool_], group: str, code: str, message: str) -> None:
         """Say of the masked crystals what plainly explains their missing values."""
@@ -97,5 +97,4 @@ class Findings:
             self.add(crystal, Reason(code, stage(group), Outcome.DEGRADED, message))
 
     def _add_all(self, mask: NDArray[np.bool_], reason: Reason) -> None:
-        for crystal in np.flatnonzero(mask):
-            self.add(int(crystal), reason)
+        self._facts.append((np.flatnonzero(mask), reason))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pyarrow as pa
 
 from pyhpc.arrow import missing, values
-from pyhpc.records import Outcome, Reason, worst
+from pyhpc.reasons import Reasons
+from pyhpc.records import OUTCOMES, Outcome, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,18 +32,24 @@ class BatchResult:
     ----------
     table : pyarrow.Table
         Rows of the records that are not quarantined, in their order.
-    reasons : list of list of Reason
-        Reasons of each record.
-    outcomes : list of Outcome
-        How each record ended, which is the worst of its reasons.
+    reasons : Reasons
+        Reasons of the records.
+    outcomes : array, shape (n_records,), uint8
+        How each record ended, which is the worst of its reasons, as an index of
+        :data:`~pyhpc.records.OUTCOMES`.
     seconds : dict of str to float
         Time by stage.
     """
 
     table: pa.Table
-    reasons: list[list[Reason]]
-    outcomes: list[Outcome]
+    reasons: Reasons
+    outcomes: NDArray[np.uint8]
     seconds: dict[str, float]
+
+    @classmethod
+    def of(cls, table: pa.Table, reasons: Reasons, records: int, seconds: dict[str, float]) -> Self:
+        """Make the result of so many records."""
+        return cls(table, reasons, reasons.outcomes(records), seconds)
 
     @classmethod
     def join(cls, results: Sequence[BatchResult]) -> BatchResult:
@@ -52,17 +60,35 @@ class BatchResult:
         for result in results:
             for stage, spent in result.seconds.items():
                 seconds[stage] = seconds.get(stage, 0.0) + spent
+        ends = accumulate(len(result.outcomes) for result in results)
+        moved = [
+            result.reasons.at(np.arange(end - len(result.outcomes), end))
+            for result, end in zip(results, ends, strict=True)
+        ]
         return cls(
             pa.concat_tables([result.table for result in results]).combine_chunks(),
-            [reasons for result in results for reasons in result.reasons],
-            [outcome for result in results for outcome in result.outcomes],
+            Reasons.join(moved),
+            np.concatenate([result.outcomes for result in results]),
             seconds,
         )
 
     @classmethod
     def quarantined(cls, schema: pa.Schema, reason: Reason) -> BatchResult:
         """Make the result of one record that has no row."""
-        return cls(schema.empty_table(), [[reason]], [Outcome.QUARANTINED], {})
+        return cls.of(schema.empty_table(), Reasons.of({0: [reason]}), 1, {})
+
+    @property
+    def with_row(self) -> NDArray[np.int64]:
+        """Records that are not quarantined, ascending."""
+        return np.flatnonzero(self.outcomes != _QUARANTINED)
+
+    def count(self) -> dict[str, int]:
+        """Count the records by outcome; only outcomes that some have."""
+        counts = np.bincount(self.outcomes, minlength=len(OUTCOMES)).tolist()
+        return {str(outcome): n for outcome, n in zip(OUTCOMES, counts, strict=True) if n}
+
+
+_QUARANTINED = OUTCOMES.index(Outcome.QUARANTINED)
 
 
 def run_batch(task: Task, records: Sequence[Record], *, threads: int) -> BatchResult:
@@ -73,20 +99,18 @@ def run_batch(task: Task, records: Sequence[Record], *, threads: int) -> BatchRe
     the others shall not pay for it. Missing memory and failing disks are not the records' fault,
     and are raised.
     """
-    given = [k for k, record in enumerate(records) if record.refused is None]
-    if len(given) == len(records):
+    refused = {k: [one.refused] for k, one in enumerate(records) if one.refused is not None}
+    if not refused:
         return _halve(task, records, threads)
+    given = [k for k in range(len(records)) if k not in refused]
     result = _halve(task, [records[k] for k in given], threads)
-    reasons: list[list[Reason]] = [[r.refused] if r.refused else [] for r in records]
-    outcomes = [Outcome.QUARANTINED] * len(records)
-    for k, found, outcome in zip(given, result.reasons, result.outcomes, strict=True):
-        reasons[k], outcomes[k] = found, outcome
-    return BatchResult(result.table, reasons, outcomes, result.seconds)
+    reasons = Reasons.join([result.reasons.at(np.array(given, np.int64)), Reasons.of(refused)])
+    return BatchResult.of(result.table, reasons, len(records), result.seconds)
 
 
 def _halve(task: Task, records: Sequence[Record], threads: int) -> BatchResult:
     if not records:
-        return BatchResult(task.schema.empty_table(), [], [], {})
+        return BatchResult.of(task.schema.empty_table(), Reasons.of({}), 0, {})
     try:
         started = time.perf_counter()
         result = task.run(records, threads=threads)
@@ -103,7 +127,7 @@ def _halve(task: Task, records: Sequence[Record], threads: int) -> BatchResult:
         halves = [_halve(task, part, threads) for part in (records[:middle], records[middle:])]
         return BatchResult.join(halves)
     stages = result.seconds | {"task.other": spent - sum(result.seconds.values())}
-    return _checked(task, records, replace(result, seconds=stages))
+    return _checked(task, len(records), replace(result, seconds=stages))
 
 
 def _internal_error(error: BaseException) -> Reason:
@@ -117,47 +141,39 @@ def _internal_error(error: BaseException) -> Reason:
     )
 
 
-def _checked(task: Task, records: Sequence[Record], result: TaskResult) -> BatchResult:
+def _checked(task: Task, records: int, result: TaskResult) -> BatchResult:
     """Hold a task to its contract: a row or a reason for each record."""
-    reasons: list[list[Reason]] = [[] for _ in records]
-    outcomes = [Outcome.OK] * len(records)
-    ok = Outcome.OK
-    for k, found in result.reasons.items():
-        reasons[k] = found
-        # Most reasons are plain facts, and a call for each record takes longer than this.
-        for reason in found:
-            if reason.outcome is not ok:
-                outcomes[k] = worst(found)
-                break
     schema = task.schema
     if not result.table.schema.equals(schema, check_metadata=False):
         raise TypeError(f"task {task.name} returned a table whose schema is not its own")
-    with_row = _with_row(outcomes)
-    if list(result.positions) != with_row or result.table.num_rows != len(with_row):
+    table = result.table.replace_schema_metadata(schema.metadata)
+    made = BatchResult.of(table, Reasons.of(result.reasons), records, dict(result.seconds))
+    with_row = made.with_row
+    if table.num_rows != len(with_row) or not np.array_equal(result.positions, with_row):
         raise TypeError(
             f"task {task.name} returned rows for {list(result.positions)[:20]} ..., but "
-            f"{with_row[:20]} ... are not quarantined"
+            f"{with_row[:20].tolist()} ... are not quarantined"
         )
-    table = result.table.replace_schema_metadata(schema.metadata)
-    return BatchResult(table, reasons, outcomes, dict(result.seconds))
+    return made
 
 
-def _with_row(outcomes: Sequence[Outcome]) -> list[int]:
-    """Give the records that are not quarantined."""
-    quarantined = Outcome.QUARANTINED
-    return [k for k, outcome in enumerate(outcomes) if outcome is not quarantined]
-
-
-def explain_gaps(result: BatchResult) -> None:
+def explain_gaps(result: BatchResult) -> BatchResult:
     """Give a reason to each record that lacks a value and has none."""
-    with_row = _with_row(result.outcomes)
-    unexplained = [row for row, k in enumerate(with_row) if not result.reasons[k]]
+    has_reason = np.zeros(len(result.outcomes), np.bool_)
+    has_reason[result.reasons.records] = True
+    with_row = result.with_row
+    unexplained: list[int] = np.flatnonzero(~has_reason[with_row]).tolist()
+    found = {}
     for row, columns in gaps(result.table, unexplained).items():
         named = ", ".join(columns[:5]) + (" ..." if len(columns) > 5 else "")
         message = f"no value for {named}, and no stage said why (this is a bug)"
-        reason = Reason("unexplained_missing", "worker", Outcome.DEGRADED, message)
-        result.reasons[with_row[row]].append(reason)
-        result.outcomes[with_row[row]] = Outcome.DEGRADED
+        found[int(with_row[row])] = [
+            Reason("unexplained_missing", "worker", Outcome.DEGRADED, message)
+        ]
+    if not found:
+        return result
+    reasons = Reasons.join([result.reasons, Reasons.of(found)])
+    return BatchResult.of(result.table, reasons, len(result.outcomes), result.seconds)
 
 
 def gaps(table: pa.Table, rows: Sequence[int]) -> dict[int, list[str]]:

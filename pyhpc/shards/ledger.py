@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate, chain, product
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pyhpc.arrow import numbers, strings, values
-from pyhpc.records import Outcome
+from pyhpc.records import OUTCOMES, Outcome
 from pyhpc.shards.packed import IDENTITY
 from pyhpc.shards.parquet import REASON, reason_row
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pyhpc.records import Reason
+    from pyhpc.reasons import Reasons
 
 _WORD = pa.dictionary(pa.int32(), pa.string())
 _SAID = pa.struct([pa.field(field.name, _WORD, nullable=False) for field in REASON])
@@ -43,8 +43,8 @@ reasons say is in dictionaries, since most are said of many records."""
 
 def build_ledger(
     identity: pa.Table | pa.RecordBatch,
-    outcomes: Sequence[Outcome],
-    reasons: Sequence[list[Reason]],
+    outcomes: NDArray[np.uint8],
+    reasons: Reasons,
     shard: int,
     first_row: int,
 ) -> pa.Table:
@@ -54,40 +54,31 @@ def build_ledger(
     ----------
     identity : pyarrow.Table or RecordBatch
         Columns :data:`~pyhpc.shards.packed.IDENTITY` of the records, as they were packed.
-    outcomes : sequence of Outcome
-        How each record ended.
-    reasons : sequence of list of Reason
-        What is to be said of each record.
+    outcomes : array, shape (n_records,), uint8
+        How each record ended, as an index of :data:`~pyhpc.records.OUTCOMES`.
+    reasons : Reasons
+        What is to be said of the records.
     shard, first_row : int
         Where the first record is packed.
     """
     count = identity.num_rows
     columns = {name: identity[name] for name in IDENTITY} | {
-        "outcome": strings(outcomes),
-        "reasons": _reasons_column(reasons),
+        "outcome": strings(OUTCOMES).take(numbers(outcomes)),
+        "reasons": _reasons_column(reasons, count),
         "shard": numbers(np.full(count, shard)),
         "row": numbers(np.arange(first_row, first_row + count)),
     }
     return pa.Table.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
-def _reasons_column(reasons: Sequence[list[Reason]]) -> pa.Array:
-    """Column of the reasons, each of which is looked at once however often it is said."""
-    said = list(chain.from_iterable(reasons))
-    # Records mostly share the very object, and to compare objects takes longer than to tell them.
-    keys = list(map(id, said))
-    distinct: dict[Reason, int] = {}
-    numbered = {
-        key: distinct.setdefault(one, len(distinct))
-        for key, one in dict(zip(keys, said, strict=True)).items()
-    }
-    rows = [reason_row(one) for one in distinct]
-    taken = np.fromiter(map(numbered.__getitem__, keys), np.int32, len(keys))
-    columns = [_words([row[field.name] for row in rows], taken) for field in _SAID]
+def _reasons_column(reasons: Reasons, count: int) -> pa.Array:
+    """Column of the reasons of so many records."""
+    reasons = reasons.by_appearance()
+    rows = [reason_row(one) for one in reasons.distinct]
+    columns = [_words([row[field.name] for row in rows], reasons.said) for field in _SAID]
     elements = pa.StructArray.from_arrays(columns, fields=list(_SAID))
-    ends = accumulate(map(len, reasons), initial=0)
-    offsets = numbers(np.fromiter(ends, np.int32, len(reasons) + 1))
-    return pa.ListArray.from_arrays(offsets, elements)
+    ends = np.searchsorted(reasons.records, np.arange(count + 1))
+    return pa.ListArray.from_arrays(numbers(ends.astype(np.int32)), elements)
 
 
 def _words(values: Sequence[str], taken: NDArray[np.int32]) -> pa.DictionaryArray:

@@ -349,10 +349,9 @@ class _Treatment:
                 identities.append(batch.identity)
                 treated += len(batch.records)
                 log.treated(treated)
-                self.untold.update(map(str, results[-1].outcomes))
+                self.untold.update(results[-1].count())
         begun = time.perf_counter()
-        result = BatchResult.join(results)
-        explain_gaps(result)
+        result = explain_gaps(BatchResult.join(results))
         identity = pa.Table.from_batches(identities)
         ledger = build_ledger(identity, result.outcomes, result.reasons, trial.index, 0)
         overhead["shard.ledger"] = time.perf_counter() - begun

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from pyhpc.records import Reason, Record
 
@@ -22,17 +24,18 @@ class TaskResult:
     table : pyarrow.Table
         One row per record that is not quarantined, in the order of the records; the first column
         is ``id``. Its schema is that of the task.
-    positions : sequence of int
+    positions : sequence or array of int
         Record of each row, as a position in the sequence that was passed.
     reasons : mapping of int to list of Reason
-        What is to be said of the records, by the same positions. A record without a row has a
+        What is to be said of the records, by the same positions; quickest as
+        :class:`~pyhpc.reasons.Reasons`. A record without a row has a
         reason whose outcome is quarantined, and a missing value has a reason.
     seconds : dict of str to float
         Time by stage.
     """
 
     table: pa.Table
-    positions: Sequence[int]
+    positions: Sequence[int] | NDArray[np.int64]
     reasons: Mapping[int, list[Reason]]
     seconds: dict[str, float]
 

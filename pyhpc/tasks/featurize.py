@@ -11,6 +11,7 @@ from pyhpc import tables
 from pyhpc.crystals import Limits, read_records
 from pyhpc.errors import PyhpcError
 from pyhpc.features.featurize import Settings, featurize_with_reasons
+from pyhpc.reasons import Reasons
 from pyhpc.shards.task import TaskResult
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from pyhpc.records import Reason, Record
+    from pyhpc.records import Record
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,8 @@ class FeaturizeTask:
         read = read_records(records, self.limits, threads=threads)
         parse = time.perf_counter() - start
         made = featurize_with_reasons(read.batch, self.settings, threads=threads)
-        reasons: dict[int, list[Reason]] = {k: list(said) for k, said in read.reasons.items()}
-        for row, said in made.reasons.items():
-            reasons.setdefault(int(read.positions[row]), []).extend(said)
-        positions = [int(position) for position in read.positions]
-        return TaskResult(made.table, positions, reasons, {"parse": parse} | made.seconds)
+        reasons = Reasons.join([Reasons.of(read.reasons), made.reasons.at(read.positions)])
+        return TaskResult(made.table, read.positions, reasons, {"parse": parse} | made.seconds)
 
 
 def _check_names(kind: str, found: Any, valid: list[str]) -> None:
