@@ -53,6 +53,8 @@ class Reasons(Mapping[int, list[Reason]]):
         """Make columns of any such mapping."""
         if isinstance(reasons, cls):
             return reasons
+        if not reasons:
+            return cls(np.empty(0, np.int64), np.empty(0, np.int32), [])
         distinct: dict[Reason, int] = {}
         records = [record for record, found in reasons.items() for _ in found]
         said = [
@@ -100,6 +102,8 @@ class Reasons(Mapping[int, list[Reason]]):
 
         How they were gathered and joined does not show in it.
         """
+        if not self.distinct:
+            return self
         present, first = np.unique(self.said, return_index=True)
         present = present[np.argsort(first)]
         numbers = np.zeros(len(self.distinct), np.int32)
@@ -117,6 +121,8 @@ class Reasons(Mapping[int, list[Reason]]):
             Indices of :data:`~pyhpc.records.OUTCOMES`.
         """
         found = np.zeros(count, np.uint8)
+        if not self.distinct:
+            return found
         kinds = [OUTCOMES.index(reason.outcome) for reason in self.distinct]
         np.maximum.at(found, self.records, np.array(kinds, np.uint8)[self.said])
         return found

@@ -40,6 +40,8 @@ SCHEMA = pa.schema(
 """Schema of the ledger: one row per record; ``shard`` and ``row`` say where it is packed. What the
 reasons say is in dictionaries, since most are said of many records."""
 
+_OUTCOMES = strings(OUTCOMES)
+
 
 def build_ledger(
     identity: pa.Table | pa.RecordBatch,
@@ -63,7 +65,7 @@ def build_ledger(
     """
     count = identity.num_rows
     columns = {name: identity[name] for name in IDENTITY} | {
-        "outcome": strings(OUTCOMES).take(numbers(outcomes)),
+        "outcome": _OUTCOMES.take(numbers(outcomes)),
         "reasons": _reasons_column(reasons, count),
         "shard": numbers(np.full(count, shard)),
         "row": numbers(np.arange(first_row, first_row + count)),
