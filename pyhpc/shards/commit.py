@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyhpc.errors import PyhpcError
 from pyhpc.records import Outcome
 from pyhpc.shards.files import NewFile, digest, publish, publish_first, staged, to_json
-from pyhpc.shards.ledger import count, count_outcomes
+from pyhpc.shards.ledger import count
 from pyhpc.shards.parquet import encode_table
 
 if TYPE_CHECKING:
@@ -100,13 +100,6 @@ def encode_shard(
     output: Output, plan: Plan, index: int, part: pa.Table, ledger: pa.Table, attempt: str
 ) -> Candidate:
     """Make the files of a shard, in memory."""
-    with_row = ledger.num_rows - count_outcomes(ledger)[Outcome.QUARANTINED]
-    if ledger.num_rows != plan.shards[index].records or part.num_rows != with_row:
-        raise RuntimeError(
-            f"shard {index} has {plan.shards[index].records} records, but its ledger "
-            f"{ledger.num_rows} rows, of which {with_row} should be in the part, which has "
-            f"{part.num_rows}"
-        )
     part = part.replace_schema_metadata(
         {**(part.schema.metadata or {}), b"pyhpc_plan_sha256": plan.sha256.encode()}
     )
@@ -118,6 +111,13 @@ def encode_shard(
         entries.append(_entry(path, len(data), sha256, table.num_rows))
         files.append(NewFile.of(path, data, attempt))
     manifest = build_manifest(plan, index, entries[0], entries[1], ledger)
+    with_row = ledger.num_rows - manifest["outcomes"][Outcome.QUARANTINED]
+    if ledger.num_rows != plan.shards[index].records or part.num_rows != with_row:
+        raise RuntimeError(
+            f"shard {index} has {plan.shards[index].records} records, but its ledger "
+            f"{ledger.num_rows} rows, of which {with_row} should be in the part, which has "
+            f"{part.num_rows}"
+        )
     marker = NewFile.of(output.manifest(index), to_json(manifest), attempt)
     return Candidate(index, files, manifest, marker)
 

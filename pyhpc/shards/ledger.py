@@ -90,14 +90,6 @@ def _words(values: Sequence[str], taken: NDArray[np.int32]) -> pa.DictionaryArra
     return pa.DictionaryArray.from_arrays(numbers(codes[taken]), strings(list(words)))
 
 
-def count_outcomes(ledger: pa.Table) -> dict[str, int]:
-    """Count the records of a ledger by outcome."""
-    counts = {str(outcome): 0 for outcome in Outcome}
-    for found in pc.value_counts(ledger["outcome"]).to_pylist():
-        counts[found["values"]] = found["counts"]
-    return counts
-
-
 def count(ledger: pa.Table) -> dict[str, Any]:
     """Count what a ledger says.
 
@@ -107,6 +99,9 @@ def count(ledger: pa.Table) -> dict[str, Any]:
         ``outcomes``: records by outcome. ``reasons``: by outcome of the reason and its code, the
         records that have such a reason.
     """
+    ended = {str(outcome): 0 for outcome in Outcome}
+    for found in pc.value_counts(ledger["outcome"]).to_pylist():
+        ended[found["values"]] = found["counts"]
     reasons: dict[str, dict[str, int]] = {str(outcome): {} for outcome in Outcome}
     column = ledger["reasons"].combine_chunks()
     said = column.flatten()
@@ -119,4 +114,4 @@ def count(ledger: pa.Table) -> dict[str, Any]:
     for (outcome, code), number in zip(names, has.sum(axis=0).tolist(), strict=True):
         if number:
             reasons[outcome][code] = number
-    return {"outcomes": count_outcomes(ledger), "reasons": reasons}
+    return {"outcomes": ended, "reasons": reasons}
