@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from pyhpc import models
 from pyhpc.cli import main
 from pyhpc.models import load
+from pyhpc.studies import fitting
 from pyhpc.studies.fits import count_test_fits
+from pyhpc.tasks.fit import code_versions
 from tests.study_jobs import (
     GALLERY,
     JOB,
@@ -32,6 +36,20 @@ def run(*arguments):
     with pytest.raises(SystemExit) as caught:
         main(["run", *map(str, arguments), "--workers", "0"])
     return caught.value.code
+
+
+@pytest.mark.parametrize("module", [models, fitting])
+def test_fits_are_of_other_versions_once_their_code_is_edited(tmp_path, monkeypatch, module):
+    before = code_versions.__wrapped__()
+    original = Path(module.__file__)
+    copy = tmp_path / "copy"
+    shutil.copytree(original.parent, copy)
+    monkeypatch.setattr(module, "__file__", str(copy / original.name))
+    assert code_versions.__wrapped__() == before
+    with (copy / original.name).open("a") as file:
+        file.write("# edited")
+    after = code_versions.__wrapped__()
+    assert {name for name in before if before[name] != after[name]} == {"code of fits"}
 
 
 def fits_run(folder):

@@ -17,6 +17,7 @@ from pyhpc import models
 from pyhpc.errors import PyhpcError
 from pyhpc.records import Outcome, Reason
 from pyhpc.shards.task import TaskResult
+from pyhpc.studies import fitting
 from pyhpc.studies.fitting import fit_one, library_versions
 from pyhpc.studies.table import load_table
 
@@ -63,7 +64,7 @@ class FitTask:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Versions of pyhpc and of the libraries, and the hash of the code of the models."""
+        """Versions of pyhpc and of the libraries, and the hash of the code that fits."""
         return code_versions()
 
     @property
@@ -106,9 +107,9 @@ class FitTask:
 @lru_cache(maxsize=1)
 def code_versions() -> dict[str, str]:
     """All that a fit depends on beside what it is told."""
-    sources = sorted(Path(models.__file__).parent.glob("*.py"))
+    sources = [*sorted(Path(models.__file__).parent.glob("*.py")), Path(fitting.__file__)]
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    return {"pyhpc": pyhpc.__version__, "pyhpc.models": code} | library_versions()
+    return {"pyhpc": pyhpc.__version__, "code of fits": code} | library_versions()
 
 
 @lru_cache(maxsize=2)
