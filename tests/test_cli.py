@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pyhpc.shards import Output
+from pyhpc.executors.estimate import Measured
+from pyhpc.shards import Output, Packing
 from tests.fake_cli import FAKES, write_source
 from tests.fake_task import plain_records, record
 from tests.shard_jobs import attempts_by_shard, result_tree
@@ -204,6 +205,51 @@ def test_status(pyhpc, source, tmp_path):
     _, text, _ = pyhpc("status", out)
     assert "2 of 3 shards, 40 of 60 records" in text
     assert "not finished" in text
+
+
+@pytest.fixture
+def shards(pyhpc, source, tmp_path):
+    """60 records in 3 shards."""
+    code, *_ = pyhpc("shard", source, "--out", tmp_path / "s", "--records-per-shard", 20)
+    assert code == 0
+    return tmp_path / "s"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "whole", "suggested"),
+    [
+        (
+            20.0,
+            "60 core seconds",
+            "--jobs 1 --cores 2 --walltime 0:06:00, done after about 0:00:30",
+        ),
+        (2000.0, "1.67 core hours", "--jobs 2 --cores 2 --walltime 0:30:00, done after about"),
+    ],
+)
+def test_estimate_says_what_to_ask_for(
+    pyhpc, shards, tmp_path, monkeypatch, seconds, whole, suggested
+):
+    """Where a third of the estimated cost has taken so long, and 1 MB."""
+    measured = Measured(20, Packing.load(shards).shards.cost / 3, seconds, 10**6)
+    monkeypatch.setattr("pyhpc.cli.estimate.measure_sample", lambda *args, **kwargs: measured)
+    site = tmp_path / "site.toml"
+    site.write_text('walltime = "30:00"\ncores = 2\n')
+    code, out, _ = pyhpc("estimate", "--shards", shards, "--site", site)
+    assert code == 0
+    assert f"20 records at {20 / seconds:,.1f} records/s on one core" in out
+    assert f"60 records in 3 shards, {whole}, 3.0 MB of output" in out
+    assert f"Suggested: {suggested}" in out
+
+
+def test_estimate_by_an_earlier_run(pyhpc, shards, tmp_path):
+    code, _, error = pyhpc("estimate", "--shards", shards, "--from", tmp_path / "none")
+    assert code == 1
+    assert "none" in error
+    out = tmp_path / "out"
+    assert pyhpc("featurize", "--shards", shards, "--out", out, "--workers", 0)[0] == 0
+    code, said, _ = pyhpc("estimate", "--shards", shards, "--from", out)
+    assert code == 0
+    assert said.startswith("Measured:  60 records at ")
 
 
 def test_replay_shows_the_full_story(pyhpc, tmp_path):

@@ -71,11 +71,12 @@ def estimate_command(
     limit = walltime_seconds(profile.walltime) if profile.walltime else DEFAULT_WALLTIME
     shard = median(one.cost for one in packing.shards) * measured.core_seconds / measured.cost
     rate = measured.records / measured.core_seconds
+    hours = core_seconds / 3600
+    spent = f"{hours:,.2f} core hours" if hours >= 0.1 else f"{core_seconds:,.0f} core seconds"
     say = Console(highlight=False, markup=False, soft_wrap=True).print
     say(f"Measured:  {measured.records:,} records at {rate:,.1f} records/s on one core")
     say(
-        f"The whole: {packing.records:,} records in {len(packing.shards):,} shards, "
-        f"{core_seconds / 3600:,.2f} core hours, "
+        f"The whole: {packing.records:,} records in {len(packing.shards):,} shards, {spent}, "
         f"{measured.output_bytes_of(packing.shards) / 1e6:,.1f} MB of output"
     )
     say(f"A shard:   {duration(shard)} on one core")
