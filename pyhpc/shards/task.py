@@ -28,8 +28,8 @@ class TaskResult:
         Record of each row, as a position in the sequence that was passed.
     reasons : mapping of int to list of Reason
         What is to be said of the records, by the same positions; quickest as
-        :class:`~pyhpc.reasons.Reasons`. A record without a row has a
-        reason whose outcome is quarantined, and a missing value has a reason.
+        :class:`~pyhpc.reasons.Reasons`. A record without a row has a reason whose outcome is
+        quarantined, and a missing value has a reason.
     seconds : dict of str to float
         Time by stage.
     """
