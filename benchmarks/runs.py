@@ -33,13 +33,16 @@ if TYPE_CHECKING:
     from threading import Barrier
 
     from benchmarks.harness import Effort
+    from pyhpc.records import Record
+    from pyhpc.shards.packed import ShardTable
 
 PER_SHARD = 2000
 REPEATS = 3
 MOST_REPEATS = 9
 """Those after which two threads have no core each count only where there are no others."""
-SHARDS_ALONE = 4
-"""Shards on which processes run the kernels and nothing else."""
+COPIES = 4
+"""So often each record comes, to make a run long against its start and its end. Processes that run
+the kernels and nothing else do so on one copy."""
 
 
 def run(effort: Effort) -> Iterator[Count]:
@@ -47,9 +50,9 @@ def run(effort: Effort) -> Iterator[Count]:
     name = available(quick=effort.quick)[-1]
     per_shard = 10 if effort.quick else PER_SHARD
     with tempfile.TemporaryDirectory() as root:
-        records = itertools.islice(iter_records([WHOLE[name]]), 40 if effort.quick else None)
+        copies = 1 if effort.quick else COPIES
         packing = pack(
-            records,
+            itertools.islice(_copies(name, copies), 40 if effort.quick else None),
             Path(root) / "shards",
             inputs={},
             cost=estimate_cost,
@@ -61,11 +64,12 @@ def run(effort: Effort) -> Iterator[Count]:
         while len(quiet) < wanted and len(quiet) + len(others) < most:
             folder = Path(root) / str(len(quiet) + len(others))
             runs = {
-                workers: _measure(packing, folder / str(workers), workers) for workers in (1, 2)
+                workers: _measure(packing, folder / str(workers), workers, copies)
+                for workers in (1, 2)
             }
             (quiet if have_a_core_each() else others).append(runs)
     counted = quiet or others
-    what = f"{packing.records:,} records of {name}, {per_shard} a shard"
+    what = f"{packing.records:,} records of {name}, {copies} times each, {per_shard} a shard"
     tries = len(quiet) + len(others)
     yield Count(f"repetitions in which two threads had a core each, of {tries}", len(quiet))
     for workers in (1, 2):
@@ -83,6 +87,10 @@ def run(effort: Effort) -> Iterator[Count]:
         yield Count(f"records/s between shards, {workers} worker{plural}", middle.steady)
         processes = "2 processes" if workers > 1 else "1 process"
         yield Count(f"records/s of {processes} that run the kernels and nothing else", middle.alone)
+        lost = median(1 - runs[workers].steady / runs[workers].alone for runs in counted)
+        yield Count(
+            f"% fewer records/s between shards than those, {workers} worker{plural}", 100 * lost
+        )
     whole = median(runs[2].whole / runs[1].whole for runs in counted)
     yield Count("two workers over one, from start to end", whole)
     steady = median(runs[2].steady / runs[1].steady for runs in counted)
@@ -111,7 +119,14 @@ _Runs = dict[int, _Measured]
 """By number of workers."""
 
 
-def _measure(packing: Packing, folder: Path, workers: int) -> _Measured:
+def _copies(name: str, copies: int) -> Iterator[Record]:
+    """Records under other names."""
+    for copy in range(copies):
+        for record in iter_records([WHOLE[name]]):
+            yield record._replace(id=f"{record.id}-{copy}")
+
+
+def _measure(packing: Packing, folder: Path, workers: int, copies: int) -> _Measured:
     output, task = Output(folder), FeaturizeTask()
     job = Job(output, Plan.make(output, packing, task, Guard()).create(output), task)
     started = time.perf_counter()
@@ -121,7 +136,7 @@ def _measure(packing: Packing, folder: Path, workers: int) -> _Measured:
     total = total_attempts(output)
     encoding = total.seconds["shard.encode"] / total.wall_seconds
     whole = packing.records / (ended - started)
-    alone = _alone(packing, workers)
+    alone = _alone(packing, workers, copies)
     return _Measured(whole, _steady(job), total.overhead, encoding, alone)
 
 
@@ -146,8 +161,9 @@ def _steady(job: Job) -> float:
     return rate
 
 
-def _alone(packing: Packing, processes: int) -> float:
+def _alone(packing: Packing, processes: int, copies: int) -> float:
     """Records per second of processes that each run the kernels on the same records."""
+    shards = packing.shards[: max(len(packing.shards) // copies, 1)]
     context = multiprocessing.get_context("spawn")
     with (
         patch.dict(os.environ, ENVIRONMENT),
@@ -155,14 +171,13 @@ def _alone(packing: Packing, processes: int) -> float:
         ProcessPoolExecutor(processes, context) as pool,
     ):
         barrier = manager.Barrier(processes)
-        return sum(pool.map(partial(_run_kernels, packing), [barrier] * processes))
+        return sum(pool.map(partial(_run_kernels, packing.folder, shards), [barrier] * processes))
 
 
-def _run_kernels(packing: Packing, barrier: Barrier) -> float:
+def _run_kernels(folder: Path, shards: ShardTable, barrier: Barrier) -> float:
     """Wait for the others, so that each of a pool does so once, and then run."""
     task = FeaturizeTask()
-    shards = packing.shards[:SHARDS_ALONE]
-    files = [open_shard(packing.folder, shard) for shard in shards]
+    files = [open_shard(folder, shard) for shard in shards]
     batches = [batch.records for file in files for batch in read_batches(file)]
     task.run(batches[0])
     barrier.wait(timeout=60)
