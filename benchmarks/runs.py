@@ -69,7 +69,7 @@ def run(effort: Effort) -> Iterator[Count]:
             }
             (quiet if have_a_core_each() else others).append(runs)
     counted = quiet or others
-    what = f"{packing.records:,} records of {name}, {copies} times each, {per_shard} a shard"
+    what = f"{packing.records:,} records ({name} {copies} times), {per_shard} a shard"
     tries = len(quiet) + len(others)
     yield Count(f"repetitions in which two threads had a core each, of {tries}", len(quiet))
     for workers in (1, 2):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from pyhpc.reasons import Reasons
 from pyhpc.records import Outcome, Reason
 from pyhpc.shards.batch import explain_gaps, gaps, run_batch
 from pyhpc.shards.parquet import encode_table
@@ -74,6 +75,16 @@ class Sloppy(FakeTask):
         return replace(result, reasons={})
 
 
+@dataclass(frozen=True)
+class Saying(FakeTask):
+    """Gives these reasons."""
+
+    reasons: dict = field(default_factory=dict)
+
+    def run(self, records, *, threads=1):
+        return replace(super().run(records), reasons=self.reasons)
+
+
 def test_gap_without_a_reason_gets_one():
     records = [record("a", "degraded"), record("b", "x")]
     result = explain_gaps(run_batch(Sloppy(), records, threads=1))
@@ -85,6 +96,21 @@ def test_gap_without_a_reason_gets_one():
 def test_row_that_is_forgotten_is_a_bug():
     with pytest.raises(TypeError, match="are not quarantined"):
         run_batch(Sloppy(forgets=True), plain_records(3), threads=1)
+
+
+@pytest.mark.parametrize("record", [-1, 3])
+def test_reason_of_no_record_is_a_bug(record):
+    reason = Reason("fact", "parse", Outcome.OK, "of nobody")
+    with pytest.raises(TypeError, match="others than its 3 records"):
+        run_batch(Saying(reasons={record: [reason]}), plain_records(3), threads=1)
+
+
+def test_reason_may_be_of_nobody():
+    """As that of a feature which no crystal lacks."""
+    nobody = Reasons.gather([((), Reason("fact", "parse", Outcome.OK, "of nobody"))])
+    result = run_batch(Saying(reasons=nobody), plain_records(3), threads=1)
+    assert result.count() == {"ok": 3}
+    assert result.reasons == {}
 
 
 def gaps_one_by_one(table, rows):

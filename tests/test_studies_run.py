@@ -16,7 +16,7 @@ import pytest
 from pyhpc import models
 from pyhpc.cli import main
 from pyhpc.models import load
-from pyhpc.studies import fitting
+from pyhpc.studies import fitting, table
 from pyhpc.studies.fits import count_test_fits
 from pyhpc.tasks.fit import code_versions
 from tests.study_jobs import (
@@ -38,7 +38,7 @@ def run(*arguments):
     return caught.value.code
 
 
-@pytest.mark.parametrize("module", [models, fitting])
+@pytest.mark.parametrize("module", [models, fitting, table])
 def test_fits_are_of_other_versions_once_their_code_is_edited(tmp_path, monkeypatch, module):
     before = code_versions.__wrapped__()
     original = Path(module.__file__)

@@ -147,7 +147,11 @@ def _checked(task: Task, records: int, result: TaskResult) -> BatchResult:
     if not result.table.schema.equals(schema, check_metadata=False):
         raise TypeError(f"task {task.name} returned a table whose schema is not its own")
     table = result.table.replace_schema_metadata(schema.metadata)
-    made = BatchResult.of(table, Reasons.of(result.reasons), records, dict(result.seconds))
+    reasons = Reasons.of(result.reasons)
+    said_of = reasons.records
+    if len(said_of) and not 0 <= said_of[0] <= said_of[-1] < records:
+        raise TypeError(f"task {task.name} gave reasons of others than its {records} records")
+    made = BatchResult.of(table, reasons, records, dict(result.seconds))
     with_row = made.with_row
     if table.num_rows != len(with_row) or not np.array_equal(result.positions, with_row):
         raise TypeError(

@@ -260,7 +260,13 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS - 1, thread_name_prefix="pyhpc-files")
 
 
-_helped = threading.local()
+class _Helped(threading.local):
+    """Core time that other threads have spent for this one, in seconds."""
+
+    seconds = 0.0
+
+
+_helped = _Helped()
 
 
 def core_time() -> float:
@@ -268,8 +274,7 @@ def core_time() -> float:
 
     Only differences mean something.
     """
-    helped: float = getattr(_helped, "seconds", 0.0)
-    return time.thread_time() + helped
+    return time.thread_time() + _helped.seconds
 
 
 def _side_by_side(call: Callable[..., None], *arguments: Iterable[Any]) -> None:
@@ -287,5 +292,4 @@ def _side_by_side(call: Callable[..., None], *arguments: Iterable[Any]) -> None:
         work(0)
     finally:
         wait(futures)
-    helped = sum(future.result() for future in futures)
-    _helped.seconds = getattr(_helped, "seconds", 0.0) + helped
+    _helped.seconds += sum(future.result() for future in futures)

@@ -151,19 +151,22 @@ def run_shards(
         treatment = _Treatment(output, plan, files, task, threads, on_batch)
 
         def treat_all() -> None:
-            for trial, following in zip_longest(trials, trials[1:]):
-                started = time.perf_counter()
-                ended[trial.index] = shard_done(output, plan, trial.index)
-                if ended[trial.index] is not None:
-                    continue
-                log = AttemptLog(output, trial.index, trial.attempt, expendable=expendable)
-                try:
-                    logs.enter_context(log)
-                except AttemptTakenError:
-                    continue
-                beside = partial(_go_on_beside, commits, files, following)
-                commits.add(treatment.treat(trial, log, beside, started))
-            treatment.tell()
+            try:
+                for trial, following in zip_longest(trials, trials[1:]):
+                    started = time.perf_counter()
+                    ended[trial.index] = shard_done(output, plan, trial.index)
+                    if ended[trial.index] is not None:
+                        continue
+                    log = AttemptLog(output, trial.index, trial.attempt, expendable=expendable)
+                    try:
+                        logs.enter_context(log)
+                    except AttemptTakenError:
+                        continue
+                    beside = partial(_go_on_beside, commits, files, following)
+                    commits.add(treatment.treat(trial, log, beside, started))
+            finally:
+                # Also of what came before a shard that fails.
+                treatment.tell()
 
         if aside is None:
             treat_all()

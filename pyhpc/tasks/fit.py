@@ -18,6 +18,7 @@ from pyhpc.errors import PyhpcError
 from pyhpc.records import Outcome, Reason
 from pyhpc.shards.task import TaskResult
 from pyhpc.studies import fitting
+from pyhpc.studies import table as study_table
 from pyhpc.studies.fitting import fit_one, library_versions
 from pyhpc.studies.table import load_table
 
@@ -107,7 +108,8 @@ class FitTask:
 @lru_cache(maxsize=1)
 def code_versions() -> dict[str, str]:
     """All that a fit depends on beside what it is told."""
-    sources = [*sorted(Path(models.__file__).parent.glob("*.py")), Path(fitting.__file__)]
+    sources = sorted(Path(models.__file__).parent.glob("*.py"))
+    sources += [Path(fitting.__file__), Path(study_table.__file__)]
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     return {"pyhpc": pyhpc.__version__, "code of fits": code} | library_versions()
 
