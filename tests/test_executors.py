@@ -19,6 +19,7 @@ from pyhpc.errors import PyhpcError
 from pyhpc.executors import InlineExecutor, LocalExecutor, dask_run
 from pyhpc.executors.dask_run import DaskRun
 from pyhpc.executors.dask_settings import ENVIRONMENT
+from pyhpc.executors.rare_heartbeats import RareHeartbeats
 from pyhpc.shards import Guard, finish, verify
 from pyhpc.shards.isolate import Isolation
 from tests.fake_task import FakeTask, plain_records, record
@@ -294,6 +295,45 @@ def test_workers_keep_their_memory():
     with LocalExecutor(1)._cluster(1) as client:
         (found,) = client.run(lambda: dict(os.environ)).values()
     assert found.items() >= ENVIRONMENT.items()
+
+
+async def beat_interval(dask_worker):
+    """Milliseconds to the next sign of life, once one has been shown and answered."""
+    calls = dask_worker.periodic_callbacks["heartbeat"]
+    await calls.callback()
+    return calls.callback_time
+
+
+def test_workers_rarely_show_signs_of_life():
+    """Those that come later as well; and they show them."""
+    with LocalExecutor(1)._cluster(1) as client:
+        scheduler = client.cluster.scheduler
+        assert [*client.run(beat_interval).values()] == [500.0]
+        client.register_plugin(RareHeartbeats())
+        client.cluster.scale(2)
+        client.wait_for_workers(2)
+        before = time.time()
+        assert [*client.run(beat_interval).values()] == [5000.0, 5000.0]
+        assert all(worker.last_seen >= before for worker in scheduler.workers.values())
+
+
+def test_workers_are_counted_more_and_more_rarely_until_one_comes_or_goes(monkeypatch):
+    here, asked = 0, []
+
+    class Scheduler:
+        def nthreads(self):
+            asked.append(now)
+            return dict.fromkeys(range(here), 1)
+
+    workers = dask_run._Workers(Scheduler())
+    monkeypatch.setattr(dask_run.time, "monotonic", lambda: now)
+    counts = []
+    for step in range(80):
+        now = step / 8
+        here = 0 if now < 4 else 3
+        counts.append(workers.count())
+    assert asked == [0.0, 0.5, 1.5, 3.5, 5.5, 5.75, 6.25, 7.25, 9.25]
+    assert counts == 44 * [1] + 36 * [3]
 
 
 def test_who_looks_at_a_run_sees_its_end(tmp_path, monkeypatch):

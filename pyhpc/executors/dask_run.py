@@ -17,6 +17,7 @@ from distributed.threadpoolexecutor import ThreadPoolExecutor
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors.bundle_reader import BundleReader, bundle_key
+from pyhpc.executors.rare_heartbeats import RareHeartbeats
 from pyhpc.executors.run import Tally
 from pyhpc.shards.attempts import last_words
 from pyhpc.shards.files import new_attempt
@@ -51,7 +52,7 @@ PER_WORKER = 2
 """Bundles of shards per worker that are with the scheduler, one to run and one to wait, so that a
 million shards cost it nothing."""
 
-BUNDLE_SECONDS = 5.0
+BUNDLE_SECONDS = 10.0
 """Shards that are estimated to take less go to a worker several at a time: a message to a worker
 and its answer cost the driver some milliseconds, and a change of bundle the worker some more."""
 
@@ -63,10 +64,14 @@ BUNDLES_LEFT = 3
 together."""
 
 STATUS_SECONDS = 0.25
-"""Time between looks at how far the run is and how many workers there are, each of which takes the
-scheduler and this process milliseconds of a core that may be a worker's."""
+"""Time between looks at how far the run is."""
 
-TELL_SECONDS = 1.0
+WORKERS_SECONDS = (0.25, 2.0)
+"""Time between looks at how many workers there are: short after a change, longer and longer
+without, since each takes the scheduler and this process milliseconds of a core that may be a
+worker's."""
+
+TELL_SECONDS = 2.0
 """Least time between messages of a worker about batches, which keep the thread that treats shards
 from the interpreter, and the driver of a thousand workers from all else."""
 
@@ -142,15 +147,14 @@ class DaskRun:
         """Run until all shards are done or the run is cancelled."""
         with self._connect() as client:
             client.subscribe_topic(TOPIC, self._hear)
-            # A worker that dies meanwhile is told as an error. One that lacks the plugin is slower.
-            with suppress(OSError):
-                client.register_plugin(BundleReader())
-            workers, looked = 1, -inf
+            # A worker that dies meanwhile is told as an error. One that lacks a plugin is slower.
+            for plugin in (BundleReader(), RareHeartbeats()):
+                with suppress(OSError):
+                    client.register_plugin(plugin)
+            workers, looked = _Workers(client), -inf
             while not self._dropped:
                 is_time = time.monotonic() - looked >= STATUS_SECONDS
-                if is_time:
-                    workers = max(len(client.nthreads()), 1)
-                self._fill(client, workers)
+                self._fill(client, workers.count())
                 is_over = not self._in_flight
                 if not is_over:
                     self._collect()
@@ -327,6 +331,33 @@ class DaskRun:
                 "Try pyhpc featurize --workers 0, which runs in one process and shows why.",
             )
         return replace(trial, attempt=new_attempt(), false_starts=trial.false_starts + 1)
+
+
+class _Workers:
+    """The workers of a cluster, of which the scheduler is asked once in a while.
+
+    Parameters
+    ----------
+    client : Client
+        Client of the cluster.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._count = 0
+        self._asked = -inf
+        self._every = WORKERS_SECONDS[0]
+
+    def count(self) -> int:
+        """Give the number of workers, and one where there is none yet."""
+        now = time.monotonic()
+        if now - self._asked >= self._every:
+            before, self._count = self._count, len(self._client.nthreads())
+            shortest, longest = WORKERS_SECONDS
+            same = self._count == before
+            self._every = min(2 * self._every, longest) if same else shortest
+            self._asked = now
+        return max(self._count, 1)
 
 
 _Answer = list["ShardDone | None"]

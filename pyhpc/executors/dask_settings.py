@@ -23,13 +23,18 @@ SETTINGS = {
     "distributed.worker.http.routes": [],
     # A kernel that holds the interpreter for a while is no reason for a warning.
     "distributed.admin.tick.limit": "1h",
-    # Nobody looks at samples of stacks, of disks, of memory and of the interpreter's lock, some
-    # or a thousand times a second. Each takes the core from a worker for up to a millisecond.
+    # Nobody looks at samples of stacks, of disks, of memory and of the interpreter's lock, nor at
+    # what a scheduler tells of itself, some or a thousand times a second. Each takes the core from
+    # a worker for up to a millisecond.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.gil.enabled": False,
     "distributed.admin.system-monitor.disk": False,
-    "distributed.admin.system-monitor.interval": "2s",
-    "distributed.admin.tick.interval": "2s",
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.tick.interval": "10s",
+    "distributed.admin.tick.cycle": "10s",
+    "distributed.client.scheduler-info-interval": "1h",
+    # How often a nanny looks whether its worker has too much memory.
+    "distributed.worker.memory.monitor-interval": "500ms",
 }
 """Settings of Dask."""
 

@@ -72,6 +72,8 @@ class LocalExecutor:
                     worker_dashboard_address=None,
                     memory_limit=self.memory_bytes or MEMORY_LIMIT // workers,
                     silence_logs=SILENCE,
+                    # What it would tell of itself is not looked at.
+                    scheduler_sync_interval="1h",
                     security=Security.temporary(),
                 )
         except (OSError, RuntimeError, TimeoutError) as error:
