@@ -104,8 +104,11 @@ class Reasons(Mapping[int, list[Reason]]):
         """
         if not self.distinct:
             return self
-        present, first = np.unique(self.said, return_index=True)
-        present = present[np.argsort(first)]
+        # Of equal indices the last counts, which of those in reverse is the first.
+        first = np.full(len(self.distinct), len(self.said))
+        first[self.said[::-1]] = np.arange(len(self.said))[::-1]
+        order = np.argsort(first)
+        present = order[first[order] < len(self.said)]
         numbers = np.zeros(len(self.distinct), np.int32)
         numbers[present] = np.arange(len(present))
         return replace(

@@ -79,8 +79,9 @@ def _reasons_column(reasons: Reasons, count: int) -> pa.Array:
     rows = [reason_row(one) for one in reasons.distinct]
     columns = [_words([row[field.name] for row in rows], reasons.said) for field in _SAID]
     elements = pa.StructArray.from_arrays(columns, fields=list(_SAID))
-    ends = np.searchsorted(reasons.records, np.arange(count + 1))
-    return pa.ListArray.from_arrays(numbers(ends.astype(np.int32)), elements)
+    ends = np.zeros(count + 1, np.int32)
+    np.cumsum(np.bincount(reasons.records, minlength=count), out=ends[1:])
+    return pa.ListArray.from_arrays(numbers(ends), elements)
 
 
 def _words(values: Sequence[str], taken: NDArray[np.int32]) -> pa.DictionaryArray:
