@@ -14,7 +14,7 @@ import queue
 import tempfile
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from benchmarks.coverage import Count
 from pyhpc.executors import Job, LocalExecutor
-from pyhpc.executors.dask_run import BUNDLE_SHARDS, DaskRun
+from pyhpc.executors.pool_run import BUNDLE_SHARDS, PoolRun
 from pyhpc.records import Record
 from pyhpc.shards import (
     Guard,
@@ -45,9 +45,10 @@ from pyhpc.shards.files import NewFile, publish, publish_first, staged
 from pyhpc.shards.packed import Shard, ShardTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from benchmarks.harness import Effort
+    from pyhpc.executors.pool import Answer, Hear, Order
 
 CORES = 2
 SIMULATED = (1_000, 10_000, 1_000_000)
@@ -206,7 +207,7 @@ def _simulated(shards: int) -> Iterator[Count]:
         yield Count(
             f"s of core time to load a plan of {shards:,} shards", time.process_time() - started
         )
-        driver = DaskRun(Job(output, plan, task), _no_cluster, threads=1)
+        driver = PoolRun(Job(output, plan, task), _no_workers, threads=1)
         before = _resident()
         started = time.process_time()
 
@@ -223,63 +224,44 @@ def _resident() -> int:
     return pages * os.sysconf("SC_PAGESIZE")
 
 
-class _Future:
-    """Shards that a simulated worker has done as soon as it was asked to."""
-
-    def __init__(self, bundle: Any, answers: queue.SimpleQueue[Any]) -> None:
-        self._bundle = bundle
-        self._answers = answers
-
-    def add_done_callback(self, call: Any) -> None:
-        self._answers.put((call, self))
-
-    def result(self) -> list[ShardDone]:
-        outcomes = {"ok": 1990, "degraded": 7, "quarantined": 3}
-        reasons = {"quarantined": {"bad_text": 3}, "degraded": {"no_length": 7}}
-        return [ShardDone(t.index, 2000, outcomes, reasons, was_run=True) for t in self._bundle]
-
-    def release(self) -> None:
-        pass
-
-
-class _Client:
-    """The client of a cluster whose workers only answer."""
+class _Pool:
+    """A thousand simulated workers, which have done what they are asked as soon as they are."""
 
     def __init__(self) -> None:
-        self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._workers = dict.fromkeys(range(WORKERS), 1)
+        self._answers: queue.SimpleQueue[tuple[Future[Answer], Order] | None] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._answer)
 
-    def nthreads(self) -> dict[int, int]:
-        return self._workers
+    def count(self) -> int:
+        return WORKERS
 
-    def subscribe_topic(self, topic: str, handler: Any) -> None:
-        pass
+    def submit(self, order: Order) -> Future[Answer]:
+        future: Future[Answer] = Future()
+        self._answers.put((future, order))
+        return future
 
-    def register_plugin(self, plugin: Any) -> None:
-        pass
-
-    def submit(self, call: Any, *arguments: Any, **options: Any) -> _Future:
-        return _Future(arguments[-1], self._answers)
-
-    def cancel(self, futures: Any, **options: Any) -> None:
+    def withdraw(self, orders: Sequence[Order]) -> None:
         pass
 
     def close(self) -> None:
         self._answers.put(None)
 
     def _answer(self) -> None:
-        while (answer := self._answers.get()) is not None:
-            call, future = answer
-            call(future)
+        outcomes = {"ok": 1990, "degraded": 7, "quarantined": 3}
+        reasons = {"quarantined": {"bad_text": 3}, "degraded": {"no_length": 7}}
+        while (asked := self._answers.get()) is not None:
+            future, order = asked
+            future.set_result(
+                [ShardDone(t.index, 2000, outcomes, reasons, was_run=True) for t in order.bundle]
+            )
 
 
 @contextmanager
-def _no_cluster() -> Iterator[Any]:
-    client = _Client()
-    client.thread.start()
+def _no_workers(hear: Hear) -> Iterator[_Pool]:
+    del hear
+    pool = _Pool()
+    pool.thread.start()
     try:
-        yield client
+        yield pool
     finally:
-        client.close()
-        client.thread.join()
+        pool.close()
+        pool.thread.join()

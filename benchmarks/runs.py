@@ -22,7 +22,7 @@ from benchmarks.threads import have_a_core_each
 from pyhpc.crystals import iter_records
 from pyhpc.crystals.cost import estimate_cost
 from pyhpc.executors import Job, LocalExecutor
-from pyhpc.executors.dask_settings import ENVIRONMENT
+from pyhpc.executors.environment import ENVIRONMENT
 from pyhpc.shards import Guard, Output, Packing, Plan, ShardSize, finish, pack
 from pyhpc.shards.attempts import shard_logs, total_attempts
 from pyhpc.shards.packed import open_shard, read_batches

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
+import time
 from collections import Counter
+
+import pyarrow.dataset as ds
 
 from pyhpc.executors import InlineExecutor, Job
 from pyhpc.shards import Guard, Output, Plan, ShardSize, Trial, finish, pack, run_shards
@@ -66,3 +72,25 @@ def running_pids(output):
         if lines and "wall_seconds" not in lines[-1]:
             pids.append(json.loads(lines[0])["pid"])
     return pids
+
+
+def kill_workers(job, kills, *, seed=0):
+    """End workers that are at a shard, from outside, one after another."""
+    killed = set()
+
+    def hunt():
+        deadline = time.monotonic() + 60
+        while len(killed) < kills and time.monotonic() < deadline:
+            for pid in set(running_pids(job.output)) - killed:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+                break
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=hunt)
+    thread.start()
+    return thread, killed
+
+
+def ledger(job):
+    return {row["id"]: row for row in ds.dataset(job.output.ledger).to_table().to_pylist()}

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Self
 from distributed import Client, Scheduler, SpecCluster
 
 from pyhpc.errors import PyhpcError
-from pyhpc.executors.dask_run import DaskRun
+from pyhpc.executors.dask_pool import DaskPool
 from pyhpc.executors.dask_settings import SILENCE
+from pyhpc.executors.pool_run import PoolRun
 from pyhpc.executors.scheduler import scheduler_setup
 from pyhpc.executors.site import expand_later
 from pyhpc.executors.slurm_commands import slurm
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from pyhpc.executors.pool import Hear
     from pyhpc.executors.run import Job, Status
     from pyhpc.executors.scheduler import SchedulerSetup
     from pyhpc.executors.site import Site
@@ -152,14 +154,14 @@ class AllocationExecutor:
         """Cores of all nodes."""
         return sum(node.cores for node in self.allocation.nodes)
 
-    def submit(self, job: Job) -> DaskRun:
+    def submit(self, job: Job) -> PoolRun:
         """Make a job ready to run; the workers start when it is waited for."""
         pending = len(list(islice(job.pending(), self.cores)))
         nodes = self.allocation.nodes[: max(1, pending)]
         each = max(1, math.ceil(pending / len(nodes)))
         workers = _Workers(self.site, job, self.allocation.job, nodes, each)
         threads = min(node.cores // min(node.cores, each) for node in nodes)
-        return DaskRun(job, workers.open, threads=threads, tend=workers.tend)
+        return PoolRun(job, workers.open, threads=threads, tend=workers.tend)
 
 
 class _Workers:
@@ -191,7 +193,7 @@ class _Workers:
         self._setup.note_first_record(status)
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[Client]:
+    def open(self, hear: Hear) -> Iterator[DaskPool]:
         """Start the scheduler, and let workers be started."""
         with contextlib.ExitStack() as stack:
             self._setup = setup = stack.enter_context(scheduler_setup(self._job, "allocation"))
@@ -214,7 +216,7 @@ class _Workers:
             setup.announce(self._scheduler)
             setup.log.submitted(self._allocation)
             self._steps = steps
-            yield stack.enter_context(Client(cluster))
+            yield DaskPool(stack.enter_context(Client(cluster)), hear)
 
     def _script(self, name: str, workers: str) -> str:
         """Script of shell that runs the workers of a node."""

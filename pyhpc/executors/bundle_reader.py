@@ -6,54 +6,36 @@ from typing import TYPE_CHECKING, Any, cast
 
 from distributed import WorkerPlugin, get_worker
 
-from pyhpc.shards.read_ahead import ReadAhead
+from pyhpc.executors.run_order import EarlyFiles
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pyhpc.shards.packed import ShardTable
+    from distributed import Worker
 
 _PREFIX = "shard"
 
 
 def bundle_key(index: int, attempt: str) -> str:
-    """Name a bundle for Dask, so that its first shard can be told."""
+    """Name an order for Dask, so that its first shard can be told."""
     return f"{_PREFIX}-{index}-{attempt}"
 
 
 class BundleReader(WorkerPlugin):
-    """Has the first shard of a bundle read while it waits for the worker to end another.
-
-    Within a bundle, each shard has the next one read.
-    """
+    """Has the first shard of an order read while the order waits for the worker to end another."""
 
     name = "pyhpc-bundle-reader"
 
-    def __init__(self) -> None:
-        self._files: ReadAhead | None = None
-        self._early: list[int] = []
+    def setup(self, worker: Worker) -> None:
+        """Begin without any."""
+        self.files = EarlyFiles()
 
     @classmethod
-    def files(cls, folder: Path, shards: ShardTable) -> ReadAhead:
+    def of_worker(cls) -> EarlyFiles:
         """Give the shard files of the worker whose task calls this."""
         reader = cast("BundleReader | None", get_worker().plugins.get(cls.name))
-        if reader is None:
-            return ReadAhead(folder, shards)
-        if reader._files is None:
-            # Not closed with the worker, which may leave while this task goes on.
-            reader._files = ReadAhead(folder, shards)
-            for index in reader._early:
-                reader._files.expect(index)
-        return reader._files
+        return EarlyFiles() if reader is None else reader.files
 
     def transition(self, key: Any, start: str, finish: str, **kwargs: Any) -> None:
-        """Note that a bundle has come."""
+        """Note that an order has come."""
         prefix, *rest = str(key).split("-")
-        if finish != "ready" or prefix != _PREFIX:
-            return
-        index = int(rest[0])
-        if self._files is None:
-            # Only the plan says which file it is, and to load it would keep the event loop.
-            self._early.append(index)
-        else:
-            self._files.expect(index)
+        if finish == "ready" and prefix == _PREFIX:
+            self.files.expect(int(rest[0]))

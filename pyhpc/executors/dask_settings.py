@@ -38,19 +38,6 @@ SETTINGS = {
 }
 """Settings of Dask."""
 
-ENVIRONMENT = {
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-}
-"""Variables of worker processes. By Dask's default glibc gives memory back to the system whenever
-64 KiB are free, to get it anew, page by page, for the next batch: a twentieth of the time. An
-allocator of Arrow's own would keep 40 MiB beside it. With the last it asks for pages of 2 MiB:
-where a host gives them to a virtual machine one by one, those of 4 KiB cost a worker's first shards
-up to 80 ms each. Versions of glibc before 2.35 do not know it."""
-
-
 SILENCE = logging.CRITICAL + 1
 """Level of Dask's log while a cluster is up: a lower one would undo :func:`silence_dask`."""
 

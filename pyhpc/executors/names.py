@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pyhpc.executors.allocation import AllocationExecutor
+from pyhpc.errors import PyhpcError
 from pyhpc.executors.array import ArrayExecutor
 from pyhpc.executors.inline import InlineExecutor
 from pyhpc.executors.local import LocalExecutor
@@ -13,6 +14,8 @@ from pyhpc.executors.site import Site
 from pyhpc.kernels import default_threads
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pyhpc.executors.run import Executor
 
 EXECUTORS = ("local", "slurm", "array", "allocation", "inline")
@@ -57,13 +60,29 @@ def make_executor(name: str, resources: Resources) -> Executor:
         case "inline":
             return InlineExecutor(cores)
         case "allocation":
+            with _needs_dask(name):
+                from pyhpc.executors.allocation import AllocationExecutor
             return AllocationExecutor(resources.site)
         case "array":
             return ArrayExecutor(site=resources.site, tasks=resources.jobs)
         case "local":
             return LocalExecutor(cores, resources.memory)
         case "slurm":
-            from pyhpc.executors.slurm import SlurmExecutor
-
+            with _needs_dask(name):
+                from pyhpc.executors.slurm import SlurmExecutor
             return SlurmExecutor(resources.site, resources.jobs or JOBS)
     raise ValueError(f"{name!r} is none of {EXECUTORS}")
+
+
+@contextlib.contextmanager
+def _needs_dask(name: str) -> Iterator[None]:
+    """Say how to get what an executor imports."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "pyhpc":
+            raise
+        raise PyhpcError(
+            f"--on {name} needs {error.name}, which is not installed",
+            "Call: pip install 'pyhpc-crystals[slurm]'",
+        ) from None

@@ -12,8 +12,10 @@ import dask
 from distributed import Client
 
 from pyhpc.errors import PyhpcError
-from pyhpc.executors.dask_run import DaskRun
+from pyhpc.executors.dask_pool import DaskPool
 from pyhpc.executors.dask_settings import SILENCE
+from pyhpc.executors.fleet import Fleet, WorkerCluster, WorkerJob
+from pyhpc.executors.pool_run import PoolRun
 from pyhpc.executors.scheduler import scheduler_setup
 from pyhpc.executors.site import expand_later, walltime_seconds
 from pyhpc.executors.workers import (
@@ -24,18 +26,11 @@ from pyhpc.executors.workers import (
 )
 from pyhpc.shards.plan import packing_folder
 
-try:
-    from pyhpc.executors.fleet import Fleet, WorkerCluster, WorkerJob
-except ImportError:
-    raise PyhpcError(
-        "--on slurm needs dask-jobqueue, which is not installed",
-        "Call: pip install 'pyhpc-crystals[slurm]'",
-    ) from None
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pyhpc.executors.pool import Hear
     from pyhpc.executors.run import Job, Status
     from pyhpc.executors.scheduler import SchedulerSetup
     from pyhpc.executors.site import Site
@@ -73,13 +68,13 @@ class SlurmExecutor:
     def _job_cores(self) -> int:
         return self.site.cores or dask.config.get("jobqueue.slurm.cores") or 1
 
-    def submit(self, job: Job) -> DaskRun:
+    def submit(self, job: Job) -> PoolRun:
         """Make a job ready to run; the jobs are submitted when it is waited for."""
         pending = len(list(islice(job.pending(), self.cores)))
         jobs = max(1, min(self.jobs, pending))
         processes = max(1, min(self._job_cores, math.ceil(pending / jobs)))
         workers = _Workers(self.site, job, jobs, self._job_cores, processes)
-        return DaskRun(job, workers.open, threads=self._job_cores // processes, tend=workers.tend)
+        return PoolRun(job, workers.open, threads=self._job_cores // processes, tend=workers.tend)
 
 
 class _Workers:
@@ -101,7 +96,7 @@ class _Workers:
             self._setup.note_first_record(status)
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[Client]:
+    def open(self, hear: Hear) -> Iterator[DaskPool]:
         """Start the scheduler, and let jobs be submitted."""
         with contextlib.ExitStack() as stack:
             self._setup = setup = stack.enter_context(scheduler_setup(self._job, "slurm"))
@@ -128,7 +123,7 @@ class _Workers:
                     processes=self._processes,
                 )
             )
-            yield stack.enter_context(Client(cluster))
+            yield DaskPool(stack.enter_context(Client(cluster)), hear)
 
     def _job_options(self, name: str, keys: dict[str, Path]) -> dict[str, Any]:
         """Options of ``SLURMJob``; nothing in them that a shell could take for its own."""

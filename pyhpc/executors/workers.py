@@ -7,7 +7,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 from pyhpc.errors import PyhpcError
-from pyhpc.executors.dask_settings import ENVIRONMENT, SETTINGS
+from pyhpc.executors.dask_settings import SETTINGS
+from pyhpc.executors.environment import ENVIRONMENT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
 
 import psutil
 import pytest
 from distributed import Security
+from distributed.comm import connect
 
 from pyhpc.errors import PyhpcError
 from pyhpc.executors import Site
@@ -18,7 +20,6 @@ from pyhpc.shards import finish
 from tests.fake_task import plain_records
 from tests.shard_jobs import make_job
 from tests.slurm.cluster import wait_for
-from tests.test_executors import answers
 
 ROOT = Path(__file__).parents[2]
 SITE = Site(interface="lo", memory=2**30, walltime="10")
@@ -48,7 +49,8 @@ def listening(processes):
 def test_run_is_closed_to_others(tmp_path, on_cluster):
     job = make_job(tmp_path, plain_records(40))
     workers = _Workers(SITE, job, 1, 1, 1)
-    with workers.open() as client:
+    with workers.open(lambda name, outcomes: None) as pool:
+        client = pool.client
         workers.tend(Tally(job).status())
         wait_for(client.nthreads, "a worker")
         scheduler = client.scheduler.address
@@ -78,6 +80,27 @@ def test_run_is_closed_to_others(tmp_path, on_cluster):
             assert "SLURM_ARRAY_TASK_ID" not in environment
     assert not keys.exists()
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".pkl", ".pickle", ".pem")]
+
+
+def answers(address, security):
+    """Whether a Dask server at this address talks to a client with these credentials."""
+
+    async def ask():
+        arguments = security.get_connection_args("client") if security else {}
+        try:
+            connection = await asyncio.wait_for(connect(address, timeout=2, **arguments), 5)
+        except (TimeoutError, OSError, RuntimeError):
+            return False
+        try:
+            await connection.write({"op": "identity", "reply": True})
+            reply = await asyncio.wait_for(connection.read(), 5)
+        except (TimeoutError, OSError):
+            return False
+        finally:
+            connection.abort()
+        return reply["type"] == "Scheduler"
+
+    return asyncio.run(ask())
 
 
 def belongs(process, scheduler):

@@ -1,43 +1,28 @@
-"""Run shards on the workers of a Dask cluster, whoever made it."""
+"""Run shards on a pool of workers, whoever started them."""
 
 from __future__ import annotations
 
-import gc
 import queue
 import time
-from collections import Counter, deque
-from contextlib import suppress
+from collections import deque
 from dataclasses import dataclass, replace
-from functools import cache
 from math import inf
-from typing import TYPE_CHECKING, Any
-
-from distributed import CancelledError, KilledWorker, get_worker, secede
-from distributed.threadpoolexecutor import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from pyhpc.errors import PyhpcError
-from pyhpc.executors.bundle_reader import BundleReader, bundle_key
-from pyhpc.executors.rare_heartbeats import RareHeartbeats
+from pyhpc.executors.pool import Order, WorkerDiedError
 from pyhpc.executors.run import Tally
 from pyhpc.shards.attempts import last_words
 from pyhpc.shards.files import new_attempt
-from pyhpc.shards.plan import cached_plan, packing_folder
-from pyhpc.shards.run import Trial, run_shards
+from pyhpc.shards.run import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
-    from distributed import Client, Future
-
+    from pyhpc.executors.pool import Answer, Hear, Pool
     from pyhpc.executors.run import Job, Status
-    from pyhpc.shards.output import Output
-    from pyhpc.shards.run import ShardDone
-    from pyhpc.shards.task import Task
-
-TOPIC = "pyhpc-batches"
-"""Dask topic on which workers tell of batches."""
 
 DEATHS = 3
 """So many workers may die of a shard without a word before its records are run in isolation: what
@@ -66,15 +51,6 @@ together."""
 STATUS_SECONDS = 0.25
 """Time between looks at how far the run is."""
 
-WORKERS_SECONDS = (0.25, 2.0)
-"""Time between looks at how many workers there are: short after a change, longer and longer
-without, since each takes the scheduler and this process milliseconds of a core that may be a
-worker's."""
-
-TELL_SECONDS = 2.0
-"""Least time between messages of a worker about batches, which keep the thread that treats shards
-from the interpreter, and the driver of a thousand workers from all else."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Try(Trial):
@@ -85,12 +61,11 @@ class _Try(Trial):
 
 
 _Bundle = tuple[_Try, ...]
-"""Shards that a worker runs one after another and commits together; called after its first
-attempt."""
+"""Shards of an order."""
 
 
-class DaskRun:
-    """A job on a Dask cluster, in a rolling window: only a few shards per worker are in flight.
+class PoolRun:
+    """A job on a pool of workers, in a rolling window: only a few shards per worker are in flight.
 
     Workers are expendable. A shard whose worker died is run again, and in isolation if the worker
     left a stack trace or if it happens again and again.
@@ -100,8 +75,8 @@ class DaskRun:
     job : Job
         What to run.
     connect : callable
-        Gives a context that starts (or finds) the cluster, gives its client, and ends it. The
-        cluster must have ``distributed.scheduler.allowed-failures`` 0: deaths are counted here.
+        Takes what is to be called with what workers tell, and gives a context that starts (or
+        finds) the workers, gives their pool, and ends them.
     threads : int
         Threads of the kernels in each worker.
     tend : callable
@@ -112,7 +87,7 @@ class DaskRun:
     def __init__(
         self,
         job: Job,
-        connect: Callable[[], AbstractContextManager[Client]],
+        connect: Callable[[Hear], AbstractContextManager[Pool]],
         *,
         threads: int,
         tend: Callable[[Status], None] = lambda status: None,
@@ -126,9 +101,8 @@ class DaskRun:
         self._left = len(job.plan.shards)
         self._again: deque[_Try] = deque()
         self._later: deque[_Try] = deque()
-        self._in_flight: dict[Future[_Answer], _Bundle] = {}
-        self._ended: queue.SimpleQueue[tuple[Future[_Answer], _Answer | Exception]]
-        self._ended = queue.SimpleQueue()
+        self._in_flight: dict[Future[Answer], _Bundle] = {}
+        self._ended: queue.SimpleQueue[Future[Answer]] = queue.SimpleQueue()
         self._submitted: set[str] = set()
         self._started: set[str] = set()
         self._cancelled = False
@@ -145,16 +119,11 @@ class DaskRun:
 
     def wait(self, on_status: Callable[[Status], None] = lambda status: None) -> Status:
         """Run until all shards are done or the run is cancelled."""
-        with self._connect() as client:
-            client.subscribe_topic(TOPIC, self._hear)
-            # A worker that dies meanwhile is told as an error. One that lacks a plugin is slower.
-            for plugin in (BundleReader(), RareHeartbeats()):
-                with suppress(OSError):
-                    client.register_plugin(plugin)
-            workers, looked = _Workers(client), -inf
+        with self._connect(self._hear) as pool:
+            looked = -inf
             while not self._dropped:
                 is_time = time.monotonic() - looked >= STATUS_SECONDS
-                self._fill(client, workers.count())
+                self._fill(pool)
                 is_over = not self._in_flight
                 if not is_over:
                     self._collect()
@@ -167,34 +136,29 @@ class DaskRun:
                     break
         return self.status()
 
-    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
-        _, message = event
-        if message["attempt"] in self._submitted:
-            self._started.add(message["attempt"])
-            self._tally.treated(message["attempt"], message["outcomes"])
+    def _hear(self, name: str, outcomes: dict[str, int]) -> None:
+        if name in self._submitted:
+            self._started.add(name)
+            self._tally.treated(name, outcomes)
 
-    def _fill(self, client: Client, workers: int) -> None:
+    def _fill(self, pool: Pool) -> None:
         if self._cancelled:
-            self._withdraw(client)
+            self._withdraw(pool)
             return
+        workers = pool.count()
         for _ in range(PER_WORKER * workers - len(self._in_flight)):
             bundle = self._next(workers)
             if not bundle:
                 return
-            name = bundle[0].attempt
-            self._submitted.add(name)
-            future = client.submit(
-                _run_on_worker,
-                self._job.output,
-                self._job.task,
-                self._job.packing,
-                self._threads,
-                bundle,
-                key=bundle_key(bundle[0].index, name),
-                pure=False,
-            )
+            order = self._order(bundle)
+            self._submitted.add(order.name)
+            future = pool.submit(order)
             self._in_flight[future] = bundle
-            future.add_done_callback(self._note)
+            future.add_done_callback(self._ended.put)
+
+    def _order(self, bundle: _Bundle) -> Order:
+        job = self._job
+        return Order(job.output, job.task, job.packing, self._threads, bundle)
 
     def _next(self, workers: int) -> _Bundle:
         """Give the shards for a worker: none where all have been given."""
@@ -218,16 +182,16 @@ class DaskRun:
             bundle.append(self._later.popleft())
         return tuple(bundle)
 
-    def _withdraw(self, client: Client) -> None:
+    def _withdraw(self, pool: Pool) -> None:
         """Take back what waits for a worker."""
         self._again.clear()
         self._later.clear()
         # What a worker tells takes its time, in which the log of an attempt is there already.
-        waiting = [f for f, b in self._in_flight.items() if not any(map(self._has_begun, b))]
+        waiting = {f: b for f, b in self._in_flight.items() if not any(map(self._has_begun, b))}
         for future in waiting:
             del self._in_flight[future]
         if waiting:
-            client.cancel(waiting, reason="the run was cancelled")
+            pool.withdraw([self._order(bundle) for bundle in waiting.values()])
 
     def _collect(self) -> None:
         """Take note of all that has ended, waiting a moment for the first."""
@@ -238,21 +202,21 @@ class DaskRun:
                 ended.append(self._ended.get_nowait())
         except queue.Empty:
             pass
-        for future, result in ended:
+        for future in ended:
             bundle = self._in_flight.pop(future, None)
             if bundle is None:
                 continue
-            if isinstance(result, Exception):
-                self._again.extend(self._retries(bundle, result))
+            error = future.exception()
+            if error is not None:
+                self._again.extend(self._retries(bundle, error))
             else:
-                for trial, done in zip(bundle, result, strict=True):
+                for trial, done in zip(bundle, future.result(), strict=True):
                     if done is None:
                         self._taken(trial)
                     else:
                         self._tally.committed(trial.attempt, done)
             self._submitted.discard(bundle[0].attempt)
             self._started.discard(bundle[0].attempt)
-            future.release()
 
     def _taken(self, trial: _Try) -> None:
         """Go on where another process is at a shard, under the name of this attempt.
@@ -264,20 +228,7 @@ class DaskRun:
         if self._job.share is None:
             self._later.append(replace(trial, attempt=new_attempt()))
 
-    def _note(self, future: Future[_Answer]) -> None:
-        """Fetch a result, in Dask's thread for callbacks.
-
-        It may have to be computed again, where its worker died just now, and until then the thread
-        that minds signals must not be stuck.
-        """
-        result: _Answer | Exception
-        try:
-            result = future.result()
-        except Exception as error:
-            result = error
-        self._ended.put((future, result))
-
-    def _retries(self, bundle: _Bundle, error: Exception) -> Iterator[_Try]:
+    def _retries(self, bundle: _Bundle, error: BaseException) -> Iterator[_Try]:
         """Say how to go on with shards whose worker died, or give up."""
         self._tally.given_up(bundle[0].attempt)
         # Of several, some may be on the disk.
@@ -299,14 +250,14 @@ class DaskRun:
         log = self._job.output.attempt(trial.index, trial.attempt)
         return trial.attempt in self._started or log.exists()
 
-    def _retry(self, trial: _Try, error: Exception) -> _Try:
+    def _retry(self, trial: _Try, error: BaseException) -> _Try:
         """Say how to go on with a shard of which a worker died, or give up."""
         log = self._job.output.attempt(trial.index, trial.attempt)
         self._tally.lost(trial.attempt)
         again = replace(trial, attempt=new_attempt(), deaths=trial.deaths + 1, false_starts=0)
         if isinstance(error, MemoryError):
             return replace(again, deaths=0, isolated=True)
-        if not isinstance(error, KilledWorker | CancelledError):
+        if not isinstance(error, WorkerDiedError):
             raise error
         if trial.isolated:
             if again.deaths >= DEATHS:
@@ -321,9 +272,9 @@ class DaskRun:
             return replace(again, deaths=0, isolated=True)
         return again
 
-    def _false_start(self, trial: _Try, error: Exception) -> _Try:
+    def _false_start(self, trial: _Try, error: BaseException) -> _Try:
         """Go on with a shard that waited behind the one of which its worker died."""
-        if not isinstance(error, KilledWorker | CancelledError):
+        if not isinstance(error, WorkerDiedError):
             raise error
         if trial.false_starts >= FALSE_STARTS:
             raise PyhpcError(
@@ -331,110 +282,3 @@ class DaskRun:
                 "Try pyhpc featurize --workers 0, which runs in one process and shows why.",
             )
         return replace(trial, attempt=new_attempt(), false_starts=trial.false_starts + 1)
-
-
-class _Workers:
-    """The workers of a cluster, of which the scheduler is asked once in a while.
-
-    Parameters
-    ----------
-    client : Client
-        Client of the cluster.
-    """
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._count = 0
-        self._asked = -inf
-        self._every = WORKERS_SECONDS[0]
-
-    def count(self) -> int:
-        """Give the number of workers, and one where there is none yet."""
-        now = time.monotonic()
-        if now - self._asked >= self._every:
-            before, self._count = self._count, len(self._client.nthreads())
-            shortest, longest = WORKERS_SECONDS
-            same = self._count == before
-            self._every = min(2 * self._every, longest) if same else shortest
-            self._asked = now
-        return max(self._count, 1)
-
-
-_Answer = list["ShardDone | None"]
-"""What came of each shard of a bundle; None for those that another process is at."""
-
-
-def _run_on_worker(
-    output: Output, task: Task, packing: Path | None, threads: int, bundle: _Bundle
-) -> _Answer:
-    _spare_collector()
-    tell = _Reporter(bundle[0].attempt)
-    plan = cached_plan(output)
-    return run_shards(
-        output,
-        plan,
-        bundle,
-        task,
-        threads=threads,
-        files=BundleReader.files(packing or packing_folder(output, plan), plan.shards),
-        expendable=True,
-        on_batch=tell,
-        aside=_treat_aside,
-    )
-
-
-def _treat_aside(treat: Callable[[], None]) -> None:
-    """Treat shards, and let the worker take the next bundle while the last are committed."""
-    _treating_thread().submit(treat).result()
-    secede()
-
-
-@cache
-def _treating_thread() -> ThreadPoolExecutor:
-    """Give the thread that treats all shards of this process.
-
-    Dask has a new one for each bundle, and the allocator gives each memory of its own, which costs
-    its first shard up to 150 ms, page by page, and is never given back. This one is of Dask's kind
-    too: it does not keep a process from its end.
-    """
-    return ThreadPoolExecutor(1, thread_name_prefix="pyhpc-treats")
-
-
-class _Reporter:
-    """Tells the driver that a bundle has been begun, of its first batch, and then once in a while.
-
-    Parameters
-    ----------
-    name : str
-        Name of the bundle.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._worker = get_worker()
-        self._untold: Counter[str] = Counter()
-        self._next = 0.0
-        self._tell()
-
-    def __call__(self, outcomes: dict[str, int]) -> None:
-        self._untold.update(outcomes)
-        now = time.monotonic()
-        if now >= self._next:
-            self._tell()
-            self._next = now + TELL_SECONDS
-
-    def _tell(self) -> None:
-        message = {"attempt": self._name, "outcomes": dict(self._untold)}
-        self._worker.log_event(TOPIC, message)
-        self._untold.clear()
-
-
-@cache
-def _spare_collector() -> None:
-    """Keep modules out of the garbage collections to come, and let there be few.
-
-    Each would walk all modules, and by default 700 new objects call for one: records and reasons
-    come by thousands, and hold no cycles.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000)
