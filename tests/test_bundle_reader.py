@@ -44,14 +44,14 @@ def come(reader, key, *states):
 def test_first_shard_of_a_bundle_is_expected_when_it_has_come(reader, expected, tmp_path):
     job = make_job(tmp_path, plain_records(60))
     folder = packing_folder(job.output, job.plan)
-    come(reader, bundle_key(7, "early"), "released", "waiting", "ready", "executing")
+    come(reader, bundle_key("7-early"), "released", "waiting", "ready", "executing")
     assert expected == []
     files = BundleReader.of_worker().of(folder, job.plan.shards)
     assert expected == [7]
     assert BundleReader.of_worker().of(folder, job.plan.shards) is files
-    come(reader, bundle_key(12, "next"), "released", "waiting", "ready")
+    come(reader, bundle_key("12-next"), "released", "waiting", "ready")
     assert expected == [7, 12]
-    come(reader, bundle_key(12, "next"), "ready", "executing", "long-running", "memory")
+    come(reader, bundle_key("12-next"), "ready", "executing", "long-running", "memory")
     come(reader, "sum-5", "waiting", "ready")
     come(reader, ("shard", 5), "waiting", "ready")
     assert expected == [7, 12]

@@ -140,6 +140,15 @@ def test_worker_reads_ahead_what_waits_for_it(tmp_path, monkeypatch):
     assert ended == [0, 2]
 
 
+def test_orders_under_the_name_of_one_attempt_are_told_apart(tmp_path):
+    """As those of a share of an array are."""
+    job = make_job(tmp_path, plain_records(80))
+    orders = [order(job, 0, bundle=(Trial(index, "same"),)) for index in range(4)]
+    with make_pool() as pool:
+        futures = [pool.submit(one) for one in orders]
+        assert [future.result(60)[0].index for future in futures] == [0, 1, 2, 3]
+
+
 def test_errors_of_a_worker_are_told(tmp_path):
     job = make_job(tmp_path, plain_records(40))
     path = tmp_path / "shards" / job.plan.shards[0].name

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 _PREFIX = "shard"
 
 
-def bundle_key(index: int, attempt: str) -> str:
+def bundle_key(name: str) -> str:
     """Name an order for Dask, so that its first shard can be told."""
-    return f"{_PREFIX}-{index}-{attempt}"
+    return f"{_PREFIX}-{name}"
 
 
 class BundleReader(WorkerPlugin):

@@ -71,7 +71,7 @@ class DaskPool:
 
     def submit(self, order: Order) -> Future[Answer]:
         """Give an order to the cluster."""
-        key = bundle_key(order.bundle[0].index, order.name)
+        key = bundle_key(order.name)
         theirs = self.client.submit(_run_on_worker, order, key=key, pure=False)
         ours: Future[Answer] = Future()
         self._futures[order.name] = theirs

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
@@ -64,7 +65,7 @@ class LocalPool:
 
     def __init__(self, workers: int, memory_bytes: int, hear: Hear) -> None:
         self._places: list[_Worker | None] = [None] * workers
-        self._memory_bytes = memory_bytes
+        self._most_bytes = MEMORY_SHARE * memory_bytes
         self._hear = hear
         self._lock = Lock()
         self._is_ending = False
@@ -84,10 +85,13 @@ class LocalPool:
         workers = [worker for worker in self._places if worker is not None]
         for worker in workers:
             worker.connection.close()
+        until = time.monotonic() + END_SECONDS
         for worker in workers:
-            worker.process.join(END_SECONDS)
+            worker.process.join(max(until - time.monotonic(), 0.0))
             worker.process.kill()
             worker.process.join()
+        self._wake.close()
+        self._woken.close()
 
     def count(self) -> int:
         """Give the number of workers."""
@@ -147,6 +151,7 @@ class LocalPool:
 
     def _listen(self) -> None:
         """Take what workers send, until the end."""
+        looked = time.monotonic()
         while not self._is_ending:
             with self._lock:
                 found = [worker for worker in self._places if worker is not None]
@@ -156,9 +161,11 @@ class LocalPool:
                     self._woken.recv_bytes()
                 else:
                     self._take(workers[ready])
-            for worker in found:
-                if resident_bytes(worker.process.pid or 0) > MEMORY_SHARE * self._memory_bytes:
-                    worker.process.kill()
+            if time.monotonic() - looked >= MEMORY_SECONDS:
+                for worker in found:
+                    if resident_bytes(worker.process.pid or 0) > self._most_bytes:
+                        worker.process.kill()
+                looked = time.monotonic()
 
     def _take(self, worker: _Worker) -> None:
         """Take a message of a worker, or note its death."""

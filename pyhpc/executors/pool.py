@@ -42,8 +42,13 @@ class Order:
 
     @property
     def name(self) -> str:
-        """Name of its first attempt, which no other order has."""
-        return self.bundle[0].attempt
+        """Name that no other order has."""
+        return order_name(self.bundle[0])
+
+
+def order_name(trial: Trial) -> str:
+    """Name an order by its first trial; those of a share of an array have one attempt's name."""
+    return f"{trial.index}-{trial.attempt}"
 
 
 Answer = list["ShardDone | None"]

@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from pyhpc.errors import PyhpcError
-from pyhpc.executors.pool import Order, WorkerDiedError
+from pyhpc.executors.pool import Order, WorkerDiedError, order_name
 from pyhpc.executors.run import Tally
 from pyhpc.shards.attempts import last_words
 from pyhpc.shards.files import new_attempt
@@ -34,7 +34,7 @@ FALSE_STARTS = 10
 be unable to start."""
 
 PER_WORKER = 2
-"""Bundles of shards per worker that are with the scheduler, one to run and one to wait, so that a
+"""Bundles of shards per worker that are given to the pool, one to run and one to wait, so that a
 million shards cost it nothing."""
 
 BUNDLE_SECONDS = 10.0
@@ -214,9 +214,9 @@ class PoolRun:
                     if done is None:
                         self._taken(trial)
                     else:
-                        self._tally.committed(trial.attempt, done)
-            self._submitted.discard(bundle[0].attempt)
-            self._started.discard(bundle[0].attempt)
+                        self._tally.committed(order_name(trial), done)
+            self._submitted.discard(order_name(bundle[0]))
+            self._started.discard(order_name(bundle[0]))
 
     def _taken(self, trial: _Try) -> None:
         """Go on where another process is at a shard, under the name of this attempt.
@@ -224,13 +224,13 @@ class PoolRun:
         It is known here alone, unless the shard is of a share: Dask has moved it off a worker that
         left ahead of its time limit, and may finish it in the time it has.
         """
-        self._tally.given_up(trial.attempt)
+        self._tally.given_up(order_name(trial))
         if self._job.share is None:
             self._later.append(replace(trial, attempt=new_attempt()))
 
     def _retries(self, bundle: _Bundle, error: BaseException) -> Iterator[_Try]:
         """Say how to go on with shards whose worker died, or give up."""
-        self._tally.given_up(bundle[0].attempt)
+        self._tally.given_up(order_name(bundle[0]))
         # Of several, some may be on the disk.
         missing = [t for t in bundle if len(bundle) == 1 or not self._tally.look(t.index)]
         begun = [trial for trial in missing if self._has_begun(trial)]
@@ -239,7 +239,7 @@ class PoolRun:
                 yield self._retry(trial, error)
             elif trial in begun:
                 # It had been treated, and waited for the others to be committed.
-                self._tally.lost(trial.attempt)
+                self._tally.lost(order_name(trial))
                 yield replace(trial, attempt=new_attempt())
             elif begun or len(missing) < len(bundle):
                 yield trial
@@ -248,12 +248,12 @@ class PoolRun:
 
     def _has_begun(self, trial: _Try) -> bool:
         log = self._job.output.attempt(trial.index, trial.attempt)
-        return trial.attempt in self._started or log.exists()
+        return order_name(trial) in self._started or log.exists()
 
     def _retry(self, trial: _Try, error: BaseException) -> _Try:
         """Say how to go on with a shard of which a worker died, or give up."""
         log = self._job.output.attempt(trial.index, trial.attempt)
-        self._tally.lost(trial.attempt)
+        self._tally.lost(order_name(trial))
         again = replace(trial, attempt=new_attempt(), deaths=trial.deaths + 1, false_starts=0)
         if isinstance(error, MemoryError):
             return replace(again, deaths=0, isolated=True)
