@@ -83,6 +83,10 @@ def run(effort: Effort) -> Iterator[Count]:
             f"% of a worker's time that makes the files of shards, {workers} worker{plural}",
             100 * middle.encoding,
         )
+        yield Count(
+            f"core time of the driver in % of that of its workers, {workers} worker{plural}",
+            100 * middle.driving,
+        )
         yield Count(f"records/s from start to end, {workers} worker{plural}", middle.whole)
         yield Count(f"records/s between shards, {workers} worker{plural}", middle.steady)
         processes = "2 processes" if workers > 1 else "1 process"
@@ -103,15 +107,17 @@ class _Measured(NamedTuple):
     """Records per second in all and between shards; shares of a worker's time.
 
     Between shards is from the first that each worker begins to its last that is begun while all
-    work: without their start and their end. The shares are what is not the kernels', and of that
-    what makes the files of shards, before they are written. Alone is what as many processes do
-    that have their records in memory and give nothing back: what the machine allows.
+    work: without their start and their end. The shares are what is not the kernels', of that what
+    makes the files of shards, before they are written, and what the driver takes of a core beside.
+    Alone is what as many processes do that have their records in memory and give nothing back: what
+    the machine allows.
     """
 
     whole: float
     steady: float
     overhead: float
     encoding: float
+    driving: float
     alone: float
 
 
@@ -127,17 +133,20 @@ def _copies(name: str, copies: int) -> Iterator[Record]:
 
 
 def _measure(packing: Packing, folder: Path, workers: int, copies: int) -> _Measured:
+    # Before and after, since a shared machine is now faster and now slower.
+    before = _alone(packing, workers, copies)
     output, task = Output(folder), FeaturizeTask()
     job = Job(output, Plan.make(output, packing, task, Guard()).create(output), task)
-    started = time.perf_counter()
+    started, driven = time.perf_counter(), time.process_time()
     LocalExecutor(workers).submit(job).wait()
-    ended = time.perf_counter()
+    ended, driven = time.perf_counter(), time.process_time() - driven
     finish(output, job.plan)
     total = total_attempts(output)
     encoding = total.seconds["shard.encode"] / total.wall_seconds
     whole = packing.records / (ended - started)
-    alone = _alone(packing, workers, copies)
-    return _Measured(whole, _steady(job), total.overhead, encoding, alone)
+    alone = (before + _alone(packing, workers, copies)) / 2
+    driving = driven / total.wall_seconds
+    return _Measured(whole, _steady(job), total.overhead, encoding, driving, alone)
 
 
 def _steady(job: Job) -> float:
