@@ -59,7 +59,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -70,6 +70,7 @@ from pyhpc.crystals.cif import read_columns
 from pyhpc.crystals.limits import DEFAULT_LIMITS
 from pyhpc.crystals.sources import iter_records
 from pyhpc.crystals.structure_json import read_structure_json
+from pyhpc.record_columns import RecordColumns, Texts
 from pyhpc.records import Outcome, Reason, worst
 
 if TYPE_CHECKING:
@@ -137,11 +138,51 @@ def read_records(
     ReadResult
         A record that can't be read has a reason there, it never raises.
     """
-    reasons: dict[int, list[Reason]] = {}
+    given = _sort(records, limits)
+    texts, of_texts, reasons = given.texts, given.of_texts, given.reasons
+
+    def parse(text: int) -> Columns | None:
+        block, found = read_columns(texts[text], limits)
+        if found:
+            reasons[int(of_texts[text])] = found
+        return block
+
+    expanded = _kernels.expand_cells(texts.data, texts.offsets, parse, limits, threads)
+    for text, code, stage, fatal, message in expanded.pop("findings"):
+        outcome = Outcome.QUARANTINED if fatal else Outcome.DEGRADED
+        reason = Reason(code, stage, outcome, message)
+        reasons.setdefault(int(of_texts[text]), []).append(reason)
+    positions = of_texts[expanded.pop("positions")]
+    ids = records.ids if isinstance(records, RecordColumns) else [one.id for one in records]
+    batch = CrystalBatch(ids=tuple(ids[k] for k in positions.tolist()), **expanded)
+    if given.others:
+        batch, positions = _in_order([batch, *given.others], np.append(positions, given.of_others))
+    return ReadResult(batch=batch, positions=positions, reasons=reasons)
+
+
+class _Sorted(NamedTuple):
+    """Records by who reads them, and reasons of those that nobody does.
+
+    ``of_texts`` and ``of_others`` are the records of the CIFs and of the crystals in ``others``.
+    """
+
+    texts: Texts
+    of_texts: NDArray[np.int64]
+    others: list[CrystalBatch]
+    of_others: list[int]
+    reasons: dict[int, list[Reason]]
+
+
+def _sort(records: Sequence[Record], limits: Limits) -> _Sorted:
+    """Give CIFs to the kernels, which read most of them, and read the others."""
+    cifs = records.cifs if isinstance(records, RecordColumns) else None
+    if cifs is not None and np.diff(cifs.offsets).max(initial=0) <= limits.max_text_bytes:
+        return _Sorted(cifs, np.arange(len(records)), [], [], {})
     texts: list[bytes] = []
     of_texts: list[int] = []
     others: list[CrystalBatch] = []
     of_others: list[int] = []
+    reasons: dict[int, list[Reason]] = {}
     for k, record in enumerate(records):
         found: list[Reason] = []
         if record.refused is not None:
@@ -160,23 +201,7 @@ def read_records(
                 of_others.append(k)
         if found:
             reasons[k] = found
-
-    def parse(text: int) -> Columns | None:
-        block, found = read_columns(texts[text], limits)
-        if found:
-            reasons[of_texts[text]] = found
-        return block
-
-    expanded = _kernels.expand_cells(texts, parse, limits, threads)
-    for text, code, stage, fatal, message in expanded.pop("findings"):
-        outcome = Outcome.QUARANTINED if fatal else Outcome.DEGRADED
-        reason = Reason(code, stage, outcome, message)
-        reasons.setdefault(of_texts[text], []).append(reason)
-    positions = np.array(of_texts, dtype=np.int64)[expanded.pop("positions")]
-    batch = CrystalBatch(ids=tuple(records[k].id for k in positions), **expanded)
-    if others:
-        batch, positions = _in_order([batch, *others], np.append(positions, of_others))
-    return ReadResult(batch=batch, positions=positions, reasons=reasons)
+    return _Sorted(Texts.join(texts), np.array(of_texts, np.int64), others, of_others, reasons)
 
 
 def _in_order(

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pyhpc.arrow import missing, values
 from pyhpc.reasons import Reasons
+from pyhpc.record_columns import refusals
 from pyhpc.records import OUTCOMES, Outcome, Reason
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def run_batch(task: Task, records: Sequence[Record], *, threads: int) -> BatchRe
     the others shall not pay for it. Missing memory and failing disks are not the records' fault,
     and are raised.
     """
-    refused = {k: [one.refused] for k, one in enumerate(records) if one.refused is not None}
+    refused = {k: [reason] for k, reason in refusals(records).items()}
     if not refused:
         return _halve(task, records, threads)
     given = [k for k in range(len(records)) if k not in refused]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self, overload
 
 import pyarrow as pa
@@ -18,7 +17,8 @@ import pyarrow.compute as pc
 from pyarrow import csv, ipc
 
 from pyhpc.errors import PyhpcError
-from pyhpc.records import Outcome, Reason, Record
+from pyhpc.record_columns import RecordColumns
+from pyhpc.records import Outcome, Reason
 from pyhpc.shards.files import digest, to_json
 from pyhpc.shards.parquet import REASON
 
@@ -281,13 +281,13 @@ class PackedBatch:
 
     Attributes
     ----------
-    records : list of Record
+    records : RecordColumns
         The records.
     identity : pyarrow.RecordBatch
         The columns :data:`IDENTITY`, as they were packed.
     """
 
-    records: list[Record]
+    records: RecordColumns
     identity: pa.RecordBatch
 
 
@@ -295,22 +295,14 @@ def read_batches(file: ipc.RecordBatchFileReader) -> Iterator[PackedBatch]:
     """Read the records of a shard, batch after batch."""
     for k in range(file.num_record_batches):
         batch = file.get_batch(k)
-        refused = _refusals(batch["refused"])
-        columns = (batch[name].to_pylist() for name in _FIELDS)
-        # What Record._make does, without a call of Python for each.
-        make = partial(tuple.__new__, Record)
-        records = list(map(make, zip(*columns, refused, strict=True)))
-        yield PackedBatch(records, batch.select(IDENTITY))
+        yield PackedBatch(RecordColumns(batch, _refusals(batch["refused"])), batch.select(IDENTITY))
 
 
-_FIELDS = ("id", "text", "format", "source", "start", "stop")
-"""Columns of a shard file that make a record, in the order of its fields."""
-
-
-def _refusals(column: pa.Array) -> list[Reason | None]:
+def _refusals(column: pa.Array) -> dict[int, Reason]:
     if column.null_count == len(column):
-        return [None] * len(column)
-    return [
-        None if value is None else Reason(**value | {"outcome": Outcome(value["outcome"])})
-        for value in column.to_pylist()
-    ]
+        return {}
+    return {
+        row: Reason(**value | {"outcome": Outcome(value["outcome"])})
+        for row, value in enumerate(column.to_pylist())
+        if value is not None
+    }

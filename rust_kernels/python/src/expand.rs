@@ -1,9 +1,10 @@
 //! `expand_cells`: texts of CIF blocks to the arrays of a `CrystalBatch`.
 
-use numpy::{PyArray1, PyArrayMethods};
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyhpc_core::expand::{Block, Cell, Limits, expand_all, read_all_plain};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyDict;
 
 use crate::arrays::rows;
@@ -58,18 +59,33 @@ fn views(values: &[PyBackedStr]) -> Vec<&str> {
     values.iter().map(|value| &**value).collect()
 }
 
+/// Texts that stand in `data` one after another.
+fn cut<'a>(data: &'a [u8], offsets: &[i64]) -> PyResult<Vec<&'a [u8]>> {
+    offsets
+        .windows(2)
+        .map(|ends| {
+            let start = usize::try_from(ends[0]).ok()?;
+            data.get(start..usize::try_from(ends[1]).ok()?)
+        })
+        .collect::<Option<_>>()
+        .ok_or_else(|| PyValueError::new_err("offsets lead out of the data"))
+}
+
 /// Returns the arrays of the crystals that could be made, `positions` of their texts, and
 /// `findings`: tuples (text, code, stage, fatal, message).
 ///
-/// Texts that are not plain are parsed by `parse(number of the text)`, which gives `Columns` or None.
+/// Text `k` stands in `data` from `offsets[k]` to `offsets[k + 1]`. Those that are not plain are
+/// parsed by `parse(number of the text)`, which gives `Columns` or None.
 #[pyfunction]
 pub fn expand_cells<'py>(
     py: Python<'py>,
-    texts: Vec<PyBackedBytes>,
+    data: PyReadonlyArray1<'py, u8>,
+    offsets: PyReadonlyArray1<'py, i64>,
     parse: &Bound<'py, PyAny>,
     limits: LimitValues,
     threads: Option<usize>,
 ) -> PyResult<Bound<'py, PyDict>> {
+    let texts = cut(data.as_slice()?, offsets.as_slice()?)?;
     let max_rows = limits.max_loop_rows;
     let limits = Limits {
         max_sites: limits.max_sites,
