@@ -9,7 +9,6 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Self, overload
 
 import numpy as np
-import pyarrow.compute as pc
 
 from pyhpc.records import Reason, Record
 
@@ -76,7 +75,7 @@ class RecordColumns(Sequence[Record]):
     @cached_property
     def cifs(self) -> Texts | None:
         """The texts, if all of them are CIFs."""
-        if self.refused or not pc.all(pc.equal(self._columns["format"], "cif")).as_py():
+        if self.refused or set(self._columns["format"].unique().to_pylist()) - {"cif"}:
             return None
         return Texts.of(self._columns["text"])
 

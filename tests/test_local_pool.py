@@ -17,9 +17,9 @@ from pyhpc.executors.environment import ENVIRONMENT
 from pyhpc.executors.local_pool import LocalPool
 from pyhpc.executors.local_worker import Ended, Told
 from pyhpc.executors.pool import Order, WorkerDiedError
+from pyhpc.executors.run_order import EarlyFiles
 from pyhpc.shards import Trial, finish, verify
 from pyhpc.shards.files import new_attempt
-from pyhpc.shards.read_ahead import ReadAhead
 from tests.fake_task import plain_records, record
 from tests.shard_jobs import attempts_by_shard, make_job
 
@@ -115,29 +115,34 @@ def test_order_that_waits_can_be_withdrawn(tmp_path, monkeypatch):
 
 
 def test_worker_reads_ahead_what_waits_for_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYHPC_TEST_GATE", str(tmp_path / "gate"))
-    expected = []
-    monkeypatch.setattr(ReadAhead, "expect", lambda files, index: expected.append(index))
-    job = make_job(tmp_path, plain_records(60, words="gate"))
+    gate, expected = threading.Event(), []
+
+    def run_order(one, files, hear, aside):
+        hear(one.name, {})
+        aside(gate.wait)
+        return [one.bundle[0].index]
+
+    monkeypatch.setattr(local_worker, "run_order", run_order)
+    monkeypatch.setattr(EarlyFiles, "expect", lambda files, index: expected.append(index))
+    job = make_job(tmp_path, plain_records(60))
+    orders = [order(job, 0), order(job, 2)]
     ours, theirs = multiprocessing.Pipe()
     worker = threading.Thread(target=local_worker._Worker(theirs).serve)
     worker.start()
-    ours.send(order(job, 0))
-    assert isinstance(ours.recv(), Told), "it has begun"
-    ours.send(order(job, 2))
+    for one in orders:
+        ours.send(one)
+    assert ours.recv() == Told(orders[0].name, {})
     deadline = time.monotonic() + 60
     while 2 not in expected and time.monotonic() < deadline:
         time.sleep(0.01)
-    (tmp_path / "gate").touch()
-    ended = []
-    while len(ended) < 2:
-        message = ours.recv()
-        if isinstance(message, Ended):
-            ended.append(message.result[0].index)
+    assert expected == [0, 2]
+    assert not ours.poll(), "one at a time"
+    gate.set()
+    said = [ours.recv() for _ in range(3)]
     ours.close()
     worker.join(60)
-    assert expected == [0, 2]
-    assert ended == [0, 2]
+    assert Told(orders[1].name, {}) in said
+    assert [one.result for one in said if isinstance(one, Ended)] == [[0], [2]]
 
 
 def test_orders_under_the_name_of_one_attempt_are_told_apart(tmp_path):
