@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from benchmarks.coverage import Count
 from pyhpc.executors import Job, LocalExecutor
+from pyhpc.executors.memory import resident_bytes
 from pyhpc.executors.pool_run import BUNDLE_SHARDS, PoolRun
 from pyhpc.records import Record
 from pyhpc.shards import (
@@ -208,20 +209,17 @@ def _simulated(shards: int) -> Iterator[Count]:
             f"s of core time to load a plan of {shards:,} shards", time.process_time() - started
         )
         driver = PoolRun(Job(output, plan, task), _no_workers, threads=1)
-        before = _resident()
+        before = resident_bytes(os.getpid())
         started = time.process_time()
 
         driver.wait()
         spent = time.process_time() - started
         done = driver.status().shards_done
         yield Count(f"us of core time of the driver per shard, of {shards:,}", 1e6 * spent / done)
-        yield Count(f"MiB that it grows meanwhile, of {shards:,}", (_resident() - before) / 2**20)
-
-
-def _resident() -> int:
-    """Resident memory of this process, in bytes."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE")
+        yield Count(
+            f"MiB that it grows meanwhile, of {shards:,}",
+            (resident_bytes(os.getpid()) - before) / 2**20,
+        )
 
 
 class _Pool:

@@ -57,7 +57,7 @@ def test_orders_are_run_and_told_of(tmp_path):
         assert len(mine) == 2
     assert not any(process.is_running() for process in mine)
     assert {name for name, _ in told} == {one.name for one in orders}
-    assert sum(sum(outcomes.values()) for _, outcomes in told) <= 80
+    assert 0 < sum(sum(outcomes.values()) for _, outcomes in told) <= 80
     finish(job.output, job.plan)
     assert verify(job.output) == []
 
@@ -152,6 +152,19 @@ def test_orders_under_the_name_of_one_attempt_are_told_apart(tmp_path):
     with make_pool() as pool:
         futures = [pool.submit(one) for one in orders]
         assert [future.result(60)[0].index for future in futures] == [0, 1, 2, 3]
+
+
+def babble(connection):
+    connection.send_bytes(b"nonsense")
+    time.sleep(60)
+
+
+def test_worker_that_says_nonsense_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(local_pool, "work", babble)
+    job = make_job(tmp_path, plain_records(20))
+    with make_pool() as pool:
+        for _ in range(2):
+            assert isinstance(pool.submit(order(job, 0)).exception(60), WorkerDiedError)
 
 
 def test_errors_of_a_worker_are_told(tmp_path):

@@ -174,6 +174,11 @@ class LocalPool:
         except (EOFError, OSError):
             self._bury(worker)
             return
+        except Exception:
+            # What can't be read must not end this thread, on which the run waits.
+            worker.process.kill()
+            self._bury(worker)
+            return
         if isinstance(message, Told):
             self._hear(message.name, message.outcomes)
         elif isinstance(message, Ended):

@@ -66,7 +66,7 @@ def encode_table(table: pa.Table) -> memoryview:
         # Chunks show in the pages, and come from how the rows were cut into batches.
         whole = table.combine_chunks()
         if table.num_rows:
-            # The same bytes as of a table, in a twentieth less time.
+            # The same bytes as of a table, in less time.
             (batch,) = whole.to_batches()
             writer.write_batch(batch, row_group_size=rows)
         else:
