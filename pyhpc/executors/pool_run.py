@@ -6,7 +6,6 @@ import queue
 import time
 from collections import deque
 from dataclasses import dataclass, replace
-from math import inf
 from typing import TYPE_CHECKING
 
 from pyhpc.errors import PyhpcError
@@ -48,8 +47,9 @@ BUNDLES_LEFT = 3
 """So many bundles for each worker are made of what has not been given, at least, so that all end
 together."""
 
-STATUS_SECONDS = 0.25
-"""Time between looks at how far the run is."""
+STATUS_SECONDS = 0.5
+"""Time between looks at how far the run is. Each wakes the driver for nothing else, on a core that
+it may share with a worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class PoolRun:
     threads : int
         Threads of the kernels in each worker.
     tend : callable
-        Called several times a second with how far the run is, to see to the workers. It raises
+        Called about twice a second with how far the run is, to see to the workers. It raises
         where there will be none.
     """
 
@@ -120,18 +120,17 @@ class PoolRun:
     def wait(self, on_status: Callable[[Status], None] = lambda status: None) -> Status:
         """Run until all shards are done or the run is cancelled."""
         with self._connect(self._hear) as pool:
-            looked = -inf
+            next_look = time.monotonic()
             while not self._dropped:
-                is_time = time.monotonic() - looked >= STATUS_SECONDS
                 self._fill(pool)
                 is_over = not self._in_flight
                 if not is_over:
-                    self._collect()
-                if is_time or is_over:
+                    self._collect(max(next_look - time.monotonic(), 0.0))
+                if is_over or time.monotonic() >= next_look:
                     status = self.status()
                     self._tend(status)
                     on_status(status)
-                    looked = time.monotonic()
+                    next_look = time.monotonic() + STATUS_SECONDS
                 if is_over:
                     break
         return self.status()
@@ -193,11 +192,11 @@ class PoolRun:
         if waiting:
             pool.withdraw([self._order(bundle) for bundle in waiting.values()])
 
-    def _collect(self) -> None:
-        """Take note of all that has ended, waiting a moment for the first."""
+    def _collect(self, seconds: float) -> None:
+        """Take note of all that has ended, waiting so long for the first."""
         ended = []
         try:
-            ended.append(self._ended.get(timeout=STATUS_SECONDS))
+            ended.append(self._ended.get(timeout=seconds))
             while True:
                 ended.append(self._ended.get_nowait())
         except queue.Empty:
