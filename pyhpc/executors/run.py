@@ -107,7 +107,7 @@ class Run(Protocol):
     def wait(self, on_status: Callable[[Status], None] = lambda status: None) -> Status:
         """Run until all shards are done or the run is cancelled.
 
-        ``on_status`` is called about twice a second, and at the end.
+        ``on_status`` is called now and then meanwhile, and at the end.
         """
 
 
