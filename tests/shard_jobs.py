@@ -74,7 +74,7 @@ def running_pids(output):
     return pids
 
 
-def kill_workers(job, kills, *, seed=0):
+def kill_workers(job, kills):
     """End workers that are at a shard, from outside, one after another."""
     killed = set()
 
